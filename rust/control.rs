@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Module parameters, and `/sys/kernel/debug/deferred_flush`.
+
+use crate::core_logic::policy::Policy;
+use crate::{hooks, stats};
+use kernel::debugfs::{Dir, File};
+use kernel::prelude::*;
+use kernel::sync::Mutex;
+use kernel::uaccess::UserSliceReader;
+use kernel::{fmt, new_mutex};
+
+/// Largest ceiling, in pages: beyond it a full flush is faster on any machine.
+const MAX_CEILING: u32 = 4096;
+
+/// The checked module parameters.
+pub(crate) struct Settings {
+    pub(crate) policy: Policy,
+    pub(crate) ceiling: u32,
+    pub(crate) skip_flush: bool,
+}
+
+impl Settings {
+    /// `EINVAL` and one line in the log if one of them is out of range.
+    pub(crate) fn new(policy: u32, ceiling: u32, bug: u32) -> Result<Self> {
+        let Some(policy) = Policy::from_number(policy) else {
+            pr_err!("policy={}: must be 0 (off) or 1 (always)\n", policy);
+            return Err(EINVAL);
+        };
+        if ceiling > MAX_CEILING {
+            pr_err!("ceiling={}: must be 0 to {} pages\n", ceiling, MAX_CEILING);
+            return Err(EINVAL);
+        }
+        if bug > 1 {
+            pr_err!("bug={}: must be 0 (none) or 1 (never flush in a catch-up)\n", bug);
+            return Err(EINVAL);
+        }
+        if bug != 0 && !cfg!(deferred_flush_debug) {
+            pr_err!("bug={}: this module was built without DEBUG=1\n", bug);
+            return Err(EINVAL);
+        }
+        if bug != 0 {
+            pr_warn!("deliberate bug {}: kernel memory will be corrupted\n", bug);
+        }
+        Ok(Self {
+            policy,
+            ceiling,
+            skip_flush: bug == 1,
+        })
+    }
+}
+
+/// The debugfs files. They are gone when this is dropped.
+#[pin_data]
+pub(crate) struct Files {
+    _dir: Dir,
+    #[pin]
+    policy: File<Mutex<Policy>>,
+    #[pin]
+    stats: File<()>,
+}
+
+impl Files {
+    /// Creates `policy` (read and write) and `stats` (read only).
+    pub(crate) fn new(policy: Policy) -> Result<Pin<KBox<Self>>> {
+        let dir = Dir::new(c"deferred_flush");
+
+        KBox::try_pin_init(
+            try_pin_init!(Self {
+                policy <- dir.read_write_callback_file(
+                    c"policy",
+                    new_mutex!(policy),
+                    &show_policy,
+                    &store_policy,
+                ),
+                stats <- dir.read_callback_file(c"stats", (), &stats::show),
+                _dir: dir.clone(),
+            }),
+            GFP_KERNEL,
+        )
+    }
+}
+
+fn show_policy(policy: &Mutex<Policy>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let now = *policy.lock();
+
+    for policy in Policy::ALL {
+        let (open, close) = if policy == now { ("[", "]") } else { ("", "") };
+        write!(f, "{open}{}{close} ", policy.name())?;
+    }
+    writeln!(f)
+}
+
+/// `EINVAL`: not the name of a policy, the old one stays. `EBUSY`: see [`hooks::apply`].
+fn store_policy(policy: &Mutex<Policy>, reader: &mut UserSliceReader) -> Result {
+    let mut buf = [0u8; 16];
+    let len = reader.len();
+    let buf = buf.get_mut(..len).ok_or(EINVAL)?;
+
+    reader.read_slice(buf)?;
+    let new = core::str::from_utf8(buf)
+        .ok()
+        .and_then(Policy::from_name)
+        .ok_or(EINVAL)?;
+
+    let mut now = policy.lock();
+
+    if new != *now {
+        hooks::apply(new)?;
+        *now = new;
+    }
+    Ok(())
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The log of recent flushes, so that catching up can flush pages instead of everything.
+
+use super::atomic::{fence, AtomicU64, Ordering};
+use super::range::PageRange;
+
+/// Flushes that are remembered. A CPU that is further behind flushes everything.
+#[cfg(not(loom))]
+pub const SLOTS: usize = 64;
+/// Two, so that a model reaches the overwriting.
+#[cfg(loom)]
+pub const SLOTS: usize = 2;
+
+/// In [`Slot::seq`]: a writer is between two generations.
+const BUSY: u64 = 1 << 63;
+
+/// One flush.
+///
+/// # Invariants
+///
+/// `seq` is the generation whose range is in `start` and `end`, or has [`BUSY`] set. It only grows
+/// (apart from [`BUSY`]), and only the writer that set [`BUSY`] writes the other fields.
+#[repr(C)]
+struct Slot {
+    seq: AtomicU64,
+    start: AtomicU64,
+    end: AtomicU64,
+}
+
+impl Slot {
+    #[cfg(not(loom))]
+    const fn new() -> Self {
+        // INVARIANT: Generations start at 1, so this slot is valid for none.
+        Self {
+            seq: AtomicU64::new(0),
+            start: AtomicU64::new(0),
+            end: AtomicU64::new(0),
+        }
+    }
+
+    #[cfg(loom)]
+    fn new() -> Self {
+        Self {
+            seq: AtomicU64::new(0),
+            start: AtomicU64::new(0),
+            end: AtomicU64::new(0),
+        }
+    }
+}
+
+/// The last [`SLOTS`] flushes, by generation.
+#[repr(C)]
+pub struct Log {
+    slots: [Slot; SLOTS],
+}
+
+impl Log {
+    /// An empty log.
+    #[cfg(not(loom))]
+    pub const fn new() -> Self {
+        Self {
+            slots: [const { Slot::new() }; SLOTS],
+        }
+    }
+
+    /// An empty log.
+    #[cfg(loom)]
+    pub fn new() -> Self {
+        Self {
+            slots: core::array::from_fn(|_| Slot::new()),
+        }
+    }
+
+    #[inline(always)]
+    fn slot(&self, gen: u64) -> &Slot {
+        let index = gen as usize & (SLOTS - 1);
+
+        // SAFETY: `SLOTS` is a power of two, so the mask keeps `index` below it.
+        unsafe { &*self.slots.as_ptr().wrapping_add(index) }
+    }
+
+    /// Publishes the range of generation `gen`.
+    ///
+    /// May do nothing if other initiators are at the same slot, one lap before or behind. Readers
+    /// then find no range for `gen`.
+    pub fn publish(&self, gen: u64, start: u64, end: u64) {
+        let slot = self.slot(gen);
+        let old = slot.seq.load(Ordering::Relaxed);
+
+        if old & BUSY != 0 || old >= gen {
+            return;
+        }
+        // Full barrier: readers see `BUSY` before they can see the new range. Pairs with the
+        // fence in `read()`.
+        if slot
+            .seq
+            .compare_exchange(old, BUSY | gen, Ordering::SeqCst, Ordering::Relaxed)
+            .is_err()
+        {
+            return;
+        }
+        // INVARIANT: This writer set `BUSY`.
+        slot.start.store(start, Ordering::Relaxed);
+        slot.end.store(end, Ordering::Relaxed);
+        // INVARIANT: The range is that of `gen`, and `gen` is larger than `old`.
+        // Pairs with the acquire in `read()`.
+        slot.seq.store(gen, Ordering::Release);
+    }
+
+    /// The range of generation `gen`, if it is in the log.
+    #[inline(always)]
+    pub fn read(&self, gen: u64) -> Option<PageRange> {
+        let slot = self.slot(gen);
+
+        // Pairs with the release in `publish()`.
+        if slot.seq.load(Ordering::Acquire) != gen {
+            return None;
+        }
+        let start = slot.start.load(Ordering::Relaxed);
+        let end = slot.end.load(Ordering::Relaxed);
+        // Pairs with the compare-exchange in `publish()`: if a later range was read, so is `BUSY`
+        // or a later generation. x86 does not reorder loads, this is for the compiler.
+        fence(Ordering::Acquire);
+        if slot.seq.load(Ordering::Relaxed) != gen {
+            return None;
+        }
+        Some(PageRange::new(start, end))
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generation_is_read_until_it_is_overwritten() {
+        let log = Log::new();
+
+        assert!(log.read(1).is_none());
+        log.publish(1, 0x1000, 0x3000);
+        assert_eq!(log.read(1), Some(PageRange::new(0x1000, 0x3000)));
+        log.publish(1 + SLOTS as u64, 0x5000, 0x6000);
+        assert!(log.read(1).is_none());
+        assert_eq!(
+            log.read(1 + SLOTS as u64),
+            Some(PageRange::new(0x5000, 0x6000))
+        );
+    }
+
+    #[test]
+    fn a_slow_writer_does_not_overwrite_a_later_lap() {
+        let log = Log::new();
+
+        log.publish(1 + SLOTS as u64, 0x5000, 0x6000);
+        log.publish(1, 0x1000, 0x3000);
+        assert_eq!(
+            log.read(1 + SLOTS as u64),
+            Some(PageRange::new(0x5000, 0x6000))
+        );
+        assert!(log.read(1).is_none());
+    }
+}

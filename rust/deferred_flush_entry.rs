@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The half of `deferred_flush.ko` that runs in the entry code.
+//!
+//! A crate, and an object, of its own: `deferred_flush_catch_up()` is called with interrupts off,
+//! before RCU watches, and by NMIs. It must not panic, be instrumented, or touch anything that a
+//! deferred flush may cover. The module's own text and data are safe, because
+//! `deferred_flush_register()` flushes all TLBs after they were mapped, and they stay as they are
+//! until `deferred_flush_unregister()` returns. `make check` has objtool verify the section.
+
+use core::arch::asm;
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+#[allow(dead_code, unreachable_pub)]
+#[path = "core/mod.rs"]
+mod core_logic;
+#[allow(dead_code)]
+mod percpu;
+
+use core_logic::engine::{Engine, Flushed, Tlb};
+use core_logic::word;
+use percpu::{deferred_flush_cpu, deferred_flush_local, Cpu, Local};
+
+/// Pages above which a full flush is cheaper, as `tlb_single_page_flush_ceiling` in
+/// `arch/x86/mm/tlb.c` has it. The module parameter `ceiling` changes it.
+const CEILING: u64 = 33;
+
+/// The engine. Used by the other crate of this module, too.
+#[unsafe(no_mangle)]
+#[allow(unreachable_pub)]
+pub static deferred_flush_engine: Engine = Engine::new(CEILING);
+
+/// Deliberate bug: catch up in the books only.
+#[unsafe(no_mangle)]
+#[allow(unreachable_pub)]
+pub static deferred_flush_skip: AtomicBool = AtomicBool::new(false);
+
+/// `enum deferred_flush_how`: only PTI leaves vmalloc and module mappings non-global.
+const HOW_CR3: u32 = 0;
+const HOW_INVPCID: u32 = 1;
+
+/// `CR4.PGE`, SDM volume 3A, "Control Registers".
+const CR4_PGE: u64 = 1 << 7;
+/// INVPCID type "all contexts, including globals", SDM volume 2A.
+const INVPCID_ALL: u64 = 2;
+
+/// Reads a field of a per-CPU variable of this CPU.
+macro_rules! this_cpu_read {
+    ($var:ident, $ty:ty, $field:ident) => {{
+        let value: u64;
+        // SAFETY: `%gs` is the kernel's, and `$var` a per-CPU variable of type `$ty`.
+        unsafe {
+            asm!(
+                "mov {value}, qword ptr gs:[rip + {var} + {offset}]",
+                value = out(reg) value,
+                var = sym $var,
+                offset = const offset_of!($ty, $field),
+                options(nostack, preserves_flags, readonly),
+            )
+        };
+        value
+    }};
+}
+
+/// Writes a field of a per-CPU variable of this CPU.
+macro_rules! this_cpu_write {
+    ($var:ident, $ty:ty, $field:ident, $value:expr) => {
+        // SAFETY: As for `this_cpu_read!`, and only this CPU writes the field.
+        unsafe {
+            asm!(
+                "mov qword ptr gs:[rip + {var} + {offset}], {value}",
+                value = in(reg) $value,
+                var = sym $var,
+                offset = const offset_of!($ty, $field),
+                options(nostack, preserves_flags),
+            )
+        }
+    };
+}
+
+/// Adds to a field of a per-CPU variable of this CPU. One instruction, for the sake of NMIs.
+macro_rules! this_cpu_add {
+    ($var:ident, $ty:ty, $field:ident, $value:expr) => {
+        // SAFETY: As for `this_cpu_write!`.
+        unsafe {
+            asm!(
+                "add qword ptr gs:[rip + {var} + {offset}], {value}",
+                value = in(reg) $value,
+                var = sym $var,
+                offset = const offset_of!($ty, $field),
+                options(nostack),
+            )
+        }
+    };
+}
+
+/// The TLB of this CPU, with interrupts off.
+struct ThisCpu {
+    how: u32,
+}
+
+impl Tlb for ThisCpu {
+    /// Also flushes global translations, and those of the current PCID only: the caller in C has
+    /// the other ASIDs flushed when they are chosen.
+    #[inline(always)]
+    fn flush_one(&mut self, addr: u64) {
+        // SAFETY: Removing a translation has no effect but time.
+        unsafe { asm!("invlpg [{addr}]", addr = in(reg) addr, options(nostack, preserves_flags)) };
+    }
+
+    #[inline(always)]
+    fn flush_all(&mut self) {
+        // No array: an aggregate may become a call to memset().
+        if self.how == HOW_CR3 {
+            // SAFETY: CR3 is read with bit 63 clear, so writing it back flushes its PCID.
+            unsafe {
+                asm!("mov {tmp}, cr3", "mov cr3, {tmp}", tmp = out(reg) _,
+                     options(nostack, preserves_flags))
+            };
+        } else if self.how == HOW_INVPCID {
+            // SAFETY: The descriptor on the stack is 16 bytes of zeroes, as type 2 wants it.
+            unsafe {
+                asm!("push 0", "push 0", "invpcid {kind}, [rsp]", "add rsp, 16",
+                     kind = in(reg) INVPCID_ALL)
+            };
+        } else {
+            // An NMI between the two writes may do the same, and leaves PGE set. So does this.
+            // SAFETY: Only PGE changes, and it ends up as it was: Linux always sets it.
+            unsafe {
+                asm!("mov {cr4}, cr4", "and {cr4}, {clear}", "mov cr4, {cr4}",
+                     "or {cr4}, {set}", "mov cr4, {cr4}",
+                     cr4 = out(reg) _, clear = const !(CR4_PGE as i32), set = const CR4_PGE,
+                     options(nostack))
+            };
+        }
+    }
+}
+
+/// Brings this CPU to the present generation of kernel range flushes.
+///
+/// Returns whether it was behind. If so, the other ASIDs of this CPU are, too.
+///
+/// # Safety
+///
+/// - Interrupts are off, and `%gs` and CR3 are the kernel's.
+/// - `how` is the `enum deferred_flush_how` for this machine.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".noinstr.text")]
+#[allow(unreachable_pub)]
+pub unsafe extern "C" fn deferred_flush_catch_up(how: u32) -> bool {
+    let state = this_cpu_read!(deferred_flush_cpu, Cpu, state);
+    let was = this_cpu_read!(deferred_flush_local, Local, tlb_gen);
+    let mut from = was;
+
+    if word::is_flushed(state) {
+        // The generation in the word was there before the entry code's CR3 write. One that is
+        // read now need not be: taking it would skip a flush.
+        let flushed = word::generation(state);
+
+        if flushed > from {
+            from = flushed;
+        }
+        this_cpu_add!(deferred_flush_local, Local, cr3_flushes, 1u64);
+    }
+    if state & word::WORK != 0 {
+        this_cpu_add!(deferred_flush_local, Local, catch_ups, 1u64);
+    }
+
+    // Before the flush, see `Engine::generation()`.
+    let to = deferred_flush_engine.generation();
+
+    if cfg!(deferred_flush_debug) && deferred_flush_skip.load(Ordering::Relaxed) {
+        this_cpu_write!(deferred_flush_local, Local, tlb_gen, to);
+        return true;
+    }
+    match deferred_flush_engine.flush(from, to, &mut ThisCpu { how }) {
+        Flushed::Pages(pages) => this_cpu_add!(deferred_flush_local, Local, pages, pages),
+        Flushed::All => this_cpu_add!(deferred_flush_local, Local, full, 1u64),
+    }
+    // An NMI may have stored a later one. Going back costs a flush, not correctness.
+    this_cpu_write!(deferred_flush_local, Local, tlb_gen, to);
+    was != to
+}

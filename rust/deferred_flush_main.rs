@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Deferred kernel TLB flushes.
+//!
+//! A CPU in user mode that has promised to catch up is not interrupted for `vfree()` and its
+//! relatives; it flushes when it next enters the kernel. See `Documentation/design.rst`.
+
+use kernel::prelude::*;
+
+#[allow(dead_code, unreachable_pub)]
+#[path = "core/mod.rs"]
+mod core_logic;
+mod control;
+mod ffi;
+mod hooks;
+mod kunit;
+#[allow(dead_code)]
+mod percpu;
+mod stats;
+
+module! {
+    type: DeferredFlush,
+    name: "deferred_flush",
+    authors: ["Deferred Flush Developers"],
+    description: "Deferred kernel TLB flushes for CPUs in user mode",
+    license: "GPL",
+    params: {
+        policy: u32 {
+            default: 1,
+            description: "When CPUs promise on exit to user mode: 0 off, 1 always (default)",
+        },
+        ceiling: u32 {
+            default: 33,
+            description: "Flush everything above this many pages (0 to 4096, default 33)",
+        },
+        bug: u32 {
+            default: 0,
+            description: "Deliberate bug, needs a DEBUG=1 build: 1 never flushes in a catch-up",
+        },
+    },
+}
+
+/// The module: everything is in its fields, and in the order in which they are dropped.
+struct DeferredFlush {
+    // First: no file may change the policy of something that is being unregistered.
+    _debugfs: Pin<KBox<control::Files>>,
+    _hooks: hooks::Registration,
+}
+
+impl kernel::Module for DeferredFlush {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let settings = control::Settings::new(
+            module_parameters::policy.value(),
+            module_parameters::ceiling.value(),
+            module_parameters::bug.value(),
+        )?;
+        let hooks = hooks::Registration::new(&settings)?;
+        let debugfs = control::Files::new(settings.policy)?;
+
+        pr_info!("registered, policy {}\n", settings.policy.name());
+        Ok(Self {
+            _debugfs: debugfs,
+            _hooks: hooks,
+        })
+    }
+}
+
+impl Drop for DeferredFlush {
+    fn drop(&mut self) {
+        pr_info!("unregistering\n");
+    }
+}

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `/dev/deferred_flush_test`: vmalloc storms, and an address to read stale data from.
+//!
+//! For the selftests; knows nothing of `deferred_flush.ko`. `selftests/deferred_flush_test.h` is
+//! the same interface in C.
+
+use core::alloc::Layout;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use kernel::alloc::allocator::Vmalloc;
+use kernel::alloc::{Allocator, NumaNode};
+use kernel::fs::File;
+use kernel::ioctl::{_IOC_SIZE, _IOR, _IOWR, _IO, _IOW};
+use kernel::miscdevice::{MiscDevice, MiscDeviceOptions, MiscDeviceRegistration};
+use kernel::prelude::*;
+use kernel::time::delay::fsleep;
+use kernel::time::{Delta, Instant, Monotonic};
+use kernel::uaccess::{UserPtr, UserSlice};
+
+module! {
+    type: TestModule,
+    name: "deferred_flush_test",
+    authors: ["Deferred Flush Developers"],
+    description: "vmalloc storms and a coherence probe for the deferred flush selftests",
+    license: "GPL",
+}
+
+mod c {
+    use kernel::prelude::*;
+
+    extern "C" {
+        pub(super) fn deferred_flush_test_init() -> c_int;
+        pub(super) fn deferred_flush_test_exit();
+        pub(super) fn deferred_flush_test_probe_timer(addr: *mut u64, us: u64);
+        pub(super) fn deferred_flush_test_probe_nmi(cpu: c_uint, addr: *mut u64) -> c_int;
+        pub(super) fn deferred_flush_test_probe_done(value: *mut u64) -> bool;
+        pub(super) fn deferred_flush_test_purge() -> c_int;
+    }
+}
+
+const PAGE: usize = kernel::page::PAGE_SIZE;
+/// Pages of the area that is freed and mapped anew: a size that hardly anybody else uses, so that
+/// vmalloc has one free area of it, and gives it back.
+const AREA_PAGES: usize = 7;
+/// Tries until vmalloc gives the same address again.
+const MAX_TRIES: u32 = 64;
+const MAX_PAGES: u32 = 1024;
+const MAX_MS: u32 = 60_000;
+
+/// A storm: frees `pages` pages of an area, again and again, each time with a flush.
+#[repr(C)]
+struct Storm {
+    /// In: 1 to 1024.
+    pages: u32,
+    /// In: 1 to 60,000. Stop after this many milliseconds, ...
+    max_ms: u32,
+    /// In: ... or after this many rounds, 0: any number. Out: rounds done.
+    rounds: u64,
+}
+
+/// A read by interrupt or NMI.
+#[repr(C)]
+struct Probe {
+    /// In: CPU for the NMI. Out: whether the read has happened.
+    cpu_or_done: u32,
+    /// In: microseconds until the timer interrupt.
+    us: u32,
+    /// Out: what was read.
+    value: u64,
+}
+
+// SAFETY: No padding, and all bit patterns are valid.
+unsafe impl kernel::transmute::FromBytes for Storm {}
+// SAFETY: As above.
+unsafe impl kernel::transmute::AsBytes for Storm {}
+// SAFETY: As above.
+unsafe impl kernel::transmute::FromBytes for Probe {}
+// SAFETY: As above.
+unsafe impl kernel::transmute::AsBytes for Probe {}
+
+const MAGIC: u32 = b'F' as u32;
+const STORM: u32 = _IOWR::<Storm>(MAGIC, 1);
+const MAP: u32 = _IOW::<u64>(MAGIC, 2);
+const REMAP: u32 = _IOW::<u64>(MAGIC, 3);
+const READ: u32 = _IOR::<u64>(MAGIC, 4);
+const PROBE_TIMER: u32 = _IOW::<Probe>(MAGIC, 5);
+const PROBE_NMI: u32 = _IOW::<Probe>(MAGIC, 6);
+const PROBE_RESULT: u32 = _IOR::<Probe>(MAGIC, 7);
+const UNMAP: u32 = _IO(MAGIC, 8);
+
+/// The area, and its address for readers that take no lock.
+static ADDR: AtomicUsize = AtomicUsize::new(0);
+
+kernel::sync::global_lock! {
+    // SAFETY: Initialized in `TestModule::init()`, before the device exists.
+    unsafe(uninit) static AREA: Mutex<Option<VVec<u64>>> = None;
+}
+
+struct TestModule {
+    _device: Pin<KBox<MiscDeviceRegistration<TestDevice>>>,
+    _shim: Shim,
+}
+
+struct Shim;
+
+impl Drop for Shim {
+    fn drop(&mut self) {
+        // SAFETY: The device is gone, so nobody arms a probe any more.
+        unsafe { c::deferred_flush_test_exit() };
+        *AREA.lock() = None;
+    }
+}
+
+impl kernel::Module for TestModule {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        // SAFETY: Called once, here.
+        unsafe { AREA.init() };
+        // SAFETY: Called once, here.
+        kernel::error::to_result(unsafe { c::deferred_flush_test_init() })?;
+        let shim = Shim;
+
+        Ok(Self {
+            _device: KBox::pin_init(
+                MiscDeviceRegistration::register(MiscDeviceOptions {
+                    name: c"deferred_flush_test",
+                }),
+                GFP_KERNEL,
+            )?,
+            _shim: shim,
+        })
+    }
+}
+
+struct TestDevice;
+
+#[vtable]
+impl MiscDevice for TestDevice {
+    type Ptr = KBox<Self>;
+
+    fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<KBox<Self>> {
+        Ok(KBox::new(Self, GFP_KERNEL)?)
+    }
+
+    fn ioctl(_me: &Self, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
+        let user = || UserSlice::new(UserPtr::from_addr(arg), _IOC_SIZE(cmd));
+
+        match cmd {
+            STORM => {
+                let (mut reader, mut writer) = user().reader_writer();
+                let mut args = reader.read::<Storm>()?;
+                args.rounds = storm(&args)?;
+                writer.write(&args)?;
+            }
+            MAP => map(user().reader().read()?)?,
+            REMAP => return remap(user().reader().read()?),
+            UNMAP => {
+                ADDR.store(0, Ordering::Relaxed);
+                *AREA.lock() = None;
+            }
+            READ => user().writer().write(&read()?)?,
+            PROBE_TIMER => {
+                let args = user().reader().read::<Probe>()?;
+                // SAFETY: The area is not freed while a probe is pending: by the caller's order
+                // of calls, and it can be read at all times otherwise.
+                unsafe { c::deferred_flush_test_probe_timer(area()?, args.us.into()) };
+            }
+            PROBE_NMI => {
+                let args = user().reader().read::<Probe>()?;
+                // SAFETY: As above.
+                kernel::error::to_result(unsafe {
+                    c::deferred_flush_test_probe_nmi(args.cpu_or_done, area()?)
+                })?;
+            }
+            PROBE_RESULT => {
+                let mut args = Probe {
+                    cpu_or_done: 0,
+                    us: 0,
+                    value: 0,
+                };
+                // SAFETY: `value` is writable.
+                args.cpu_or_done =
+                    unsafe { c::deferred_flush_test_probe_done(&mut args.value) }.into();
+                user().writer().write(&args)?;
+            }
+            _ => return Err(ENOTTY),
+        }
+        Ok(0)
+    }
+}
+
+/// Frees `pages` pages at a time until the time or the rounds are up, and returns the rounds.
+///
+/// vfree() itself leaves the flush to one per 32 MiB and more. Shrinking an area frees its tail
+/// with a flush of just that range, every time; the rest goes by vfree().
+fn storm(args: &Storm) -> Result<u64> {
+    if args.pages == 0 || args.pages > MAX_PAGES || args.max_ms == 0 || args.max_ms > MAX_MS {
+        return Err(EINVAL);
+    }
+    let start = Instant::<Monotonic>::now();
+    let limit = Delta::from_millis(args.max_ms.into());
+    let pages = args.pages as usize;
+    let mut rounds = 0;
+
+    while start.elapsed() < limit && (args.rounds == 0 || rounds < args.rounds) {
+        if kernel::current!().signal_pending() {
+            return Err(EINTR);
+        }
+        let area = VVec::<u8>::with_capacity((pages + 1) * PAGE, GFP_KERNEL)?;
+        let (ptr, _, capacity) = area.into_raw_parts();
+        let old = Layout::array::<u8>(capacity).map_err(|_| EINVAL)?;
+        let new = Layout::array::<u8>(PAGE).map_err(|_| EINVAL)?;
+        let ptr = NonNull::new(ptr).ok_or(ENOMEM)?;
+
+        // SAFETY: `ptr` was allocated by `Vmalloc` with the layout `old`. Shrinking is done in
+        // place.
+        let kept =
+            unsafe { Vmalloc::realloc(Some(ptr), new, old, GFP_KERNEL, NumaNode::NO_NODE) }?;
+        // SAFETY: It has the layout `new` now, and nobody else knows it.
+        unsafe { Vmalloc::free(kept.cast(), new) };
+        rounds += 1;
+    }
+    Ok(rounds)
+}
+
+fn new_area(value: u64) -> Result<VVec<u64>> {
+    Ok(VVec::from_elem(value, AREA_PAGES * PAGE / 8, GFP_KERNEL)?)
+}
+
+fn map(value: u64) -> Result {
+    let mut slot = AREA.lock();
+    let area = new_area(value)?;
+
+    ADDR.store(area.as_ptr() as usize, Ordering::Release);
+    *slot = Some(area);
+    Ok(())
+}
+
+/// Frees the area, has its address purged, and maps new pages with `value` at the same address.
+///
+/// Returns the number of areas that were tried. `EAGAIN`: the address went to somebody else.
+fn remap(value: u64) -> Result<isize> {
+    let mut slot = AREA.lock();
+    let old = slot.take().ok_or(ENXIO)?;
+    let want = old.as_ptr() as usize;
+    let mut others = KVec::with_capacity(MAX_TRIES as usize, GFP_KERNEL)?;
+
+    drop(old);
+    // SAFETY: Has no preconditions.
+    kernel::error::to_result(unsafe { c::deferred_flush_test_purge() })?;
+
+    for tries in 1..=MAX_TRIES {
+        let area = new_area(value)?;
+
+        if area.as_ptr() as usize == want {
+            *slot = Some(area);
+            return Ok(tries as isize);
+        }
+        others.push(area, GFP_KERNEL)?;
+        // The purge is done by a worker.
+        fsleep(Delta::from_millis(2));
+    }
+    ADDR.store(0, Ordering::Relaxed);
+    Err(EAGAIN)
+}
+
+/// The address of the area.
+fn area() -> Result<*mut u64> {
+    match ADDR.load(Ordering::Acquire) {
+        0 => Err(ENXIO),
+        addr => Ok(addr as *mut u64),
+    }
+}
+
+/// Reads the area, through whatever this CPU's TLB says.
+fn read() -> Result<u64> {
+    let addr = area()?;
+
+    // SAFETY: Mapped, and aligned. Atomic, as the owner may write it.
+    Ok(unsafe { AtomicU64::from_ptr(addr) }.load(Ordering::Relaxed))
+}

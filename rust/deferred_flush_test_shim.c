@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <linux/completion.h>
+#include <linux/cpumask.h>
+#include <linux/hrtimer.h>
+#include <linux/mm.h>
+#include <linux/smp.h>
+#include <linux/vmalloc.h>
+
+#include <asm/apic.h>
+#include <asm/nmi.h>
+
+#include "deferred_flush_test_shim.h"
+
+/* What an interrupt or NMI reads, and where it ran. */
+static u64 *probe_addr;
+static u64 probe_value;
+static int probe_cpu;
+static bool probe_done;
+
+static void probe(void)
+{
+	WRITE_ONCE(probe_value, READ_ONCE(*READ_ONCE(probe_addr)));
+	/* Publish the value.  Pairs with the acquire in ..._probe_done(). */
+	smp_store_release(&probe_done, true);
+}
+
+static enum hrtimer_restart probe_timer_fn(struct hrtimer *timer)
+{
+	probe();
+	return HRTIMER_NORESTART;
+}
+
+static struct hrtimer probe_timer;
+
+static int probe_nmi(unsigned int cmd, struct pt_regs *regs)
+{
+	if (smp_processor_id() != READ_ONCE(probe_cpu) || READ_ONCE(probe_done))
+		return NMI_DONE;
+
+	probe();
+	return NMI_HANDLED;
+}
+
+int deferred_flush_test_init(void)
+{
+	probe_cpu = -1;
+	hrtimer_setup(&probe_timer, probe_timer_fn, CLOCK_MONOTONIC,
+		      HRTIMER_MODE_REL_PINNED_HARD);
+	return register_nmi_handler(NMI_LOCAL, probe_nmi, 0, "deferred_flush_test");
+}
+
+void deferred_flush_test_exit(void)
+{
+	hrtimer_cancel(&probe_timer);
+	unregister_nmi_handler(NMI_LOCAL, "deferred_flush_test");
+}
+
+/* In @us microseconds, have a timer interrupt on this CPU read @addr. */
+void deferred_flush_test_probe_timer(u64 *addr, u64 us)
+{
+	hrtimer_cancel(&probe_timer);
+	probe_addr = addr;
+	WRITE_ONCE(probe_done, false);
+	hrtimer_start(&probe_timer, us_to_ktime(us), HRTIMER_MODE_REL_PINNED_HARD);
+}
+
+/* Have an NMI on @cpu read @addr. */
+int deferred_flush_test_probe_nmi(unsigned int cpu, u64 *addr)
+{
+	guard(preempt)();
+	if (cpu >= nr_cpu_ids || !cpu_online(cpu))
+		return -EINVAL;
+
+	probe_addr = addr;
+	WRITE_ONCE(probe_done, false);
+	/* The NMI handler must see the address.  IPIs order nothing with x2APIC. */
+	smp_mb();
+	WRITE_ONCE(probe_cpu, cpu);
+	smp_mb();
+	apic->send_IPI(cpu, NMI_VECTOR);
+	return 0;
+}
+
+/* Whether the probe has run; then its value is in @value. */
+bool deferred_flush_test_probe_done(u64 *value)
+{
+	/* Pairs with the release in probe(). */
+	if (!smp_load_acquire(&probe_done))
+		return false;
+	*value = READ_ONCE(probe_value);
+	return true;
+}
+
+/* Enough lazily freed addresses for vmalloc to purge all of them, soon. */
+int deferred_flush_test_purge(void)
+{
+	/* lazy_max_pages() of mm/vmalloc.c, and one. */
+	unsigned long nr = fls(num_online_cpus()) * (32UL * 1024 * 1024 / PAGE_SIZE) + 1;
+	struct page *page, **pages;
+	void *addr = NULL;
+
+	page = alloc_page(GFP_KERNEL);
+	pages = kvmalloc_array(nr, sizeof(*pages), GFP_KERNEL);
+	if (page && pages) {
+		memset64((u64 *)pages, (u64)page, nr);
+		addr = vmap(pages, nr, VM_MAP, PAGE_KERNEL);
+		vunmap(addr);
+	}
+	kvfree(pages);
+	if (page)
+		__free_page(page);
+	return addr ? 0 : -ENOMEM;
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The functions that C calls, and their registration.
+
+use crate::control::Settings;
+use crate::core_logic::policy::Policy;
+use crate::core_logic::word::{self, Verdict};
+use crate::ffi;
+use core::sync::atomic::{AtomicU64, Ordering};
+use kernel::prelude::*;
+
+static OPS: ffi::Ops = ffi::Ops {
+    begin,
+    defer,
+    catch_up: ffi::catch_up,
+    report,
+};
+
+/// Counts on this CPU. Not atomic: only this CPU writes, and no interrupt does.
+fn count(counter: &AtomicU64) {
+    counter.store(
+        counter.load(Ordering::Relaxed).wrapping_add(1),
+        Ordering::Relaxed,
+    );
+}
+
+/// Begins the shootdown of a kernel range, and returns its generation.
+///
+/// # Safety
+///
+/// - The PTEs of the range have been changed.
+/// - Preemption is disabled until the caller has asked `defer()` for every online CPU, and
+///   interrupted those for which it said no.
+unsafe extern "C" fn begin(start: c_ulong, end: c_ulong) -> u64 {
+    // SAFETY: Preemption is disabled by the second safety requirement.
+    count(&unsafe { ffi::this_local() }.flushes);
+
+    ffi::engine()
+        .begin(start as u64, end as u64)
+        .into_generation()
+}
+
+/// Relies on the promise of `cpu`, if it gave one. Otherwise it has to be interrupted.
+///
+/// # Safety
+///
+/// - `word` points to `deferred_flush_cpu.state` of `cpu`.
+/// - `gen` is what `begin()` returned, and preemption has been disabled since.
+unsafe extern "C" fn defer(cpu: c_uint, word: *const AtomicU64, gen: u64) -> bool {
+    // SAFETY: Static per-CPU variables stay valid, and all write it atomically, or only from that
+    // CPU while it has given no promise.
+    let word = unsafe { &*word };
+    // SAFETY: Preemption is disabled by the second safety requirement.
+    let local = unsafe { ffi::this_local() };
+
+    match word::rely(word, gen) {
+        Verdict::Deferred => {
+            count(&local.deferred);
+            ffi::trace_defer(cpu, gen);
+            true
+        }
+        Verdict::Ipi => {
+            count(&local.ipis);
+            ffi::trace_ipi(cpu, gen);
+            false
+        }
+    }
+}
+
+/// Traces what this CPU caught up with on its way into the kernel, where nothing can be traced.
+///
+/// # Safety
+///
+/// Interrupts are off.
+unsafe extern "C" fn report() {
+    // SAFETY: Interrupts, and so preemption, are off.
+    let local = unsafe { ffi::this_local() };
+    let catch_ups = local.catch_ups.load(Ordering::Relaxed);
+    let reported = local.reported.load(Ordering::Relaxed);
+
+    if catch_ups != reported {
+        local.reported.store(catch_ups, Ordering::Relaxed);
+        ffi::trace_catch_up(
+            local.tlb_gen.load(Ordering::Relaxed),
+            catch_ups.wrapping_sub(reported),
+        );
+    }
+}
+
+/// The module is registered, and CPUs promise as the policy says.
+///
+/// # Invariants
+///
+/// While it exists, `OPS` is registered.
+pub(crate) struct Registration(());
+
+impl Registration {
+    /// Registers, and applies the policy.
+    ///
+    /// `EBUSY`: another module is registered, or a kprobe sits on an entry hook. `EOPNOTSUPP`: this
+    /// machine does not flush kernel ranges by IPI.
+    pub(crate) fn new(settings: &Settings) -> Result<Self> {
+        ffi::engine().set_ceiling(settings.ceiling.into());
+        ffi::set_skip(settings.skip_flush);
+
+        // SAFETY: The safety sections above are the contract of `struct deferred_flush_ops`.
+        unsafe { ffi::register(&OPS) }.inspect_err(|_| {
+            pr_err!("cannot register: in use, or this machine flushes without IPIs\n");
+        })?;
+        // INVARIANT: It is registered. If the policy fails, dropping this unregisters.
+        let this = Self(());
+
+        apply(settings.policy)?;
+        Ok(this)
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        // When this returns, no CPU is away, and none runs a function of this module.
+        ffi::unregister();
+    }
+}
+
+/// Makes `policy` the one by which CPUs promise. Callers serialize.
+pub(crate) fn apply(policy: Policy) -> Result {
+    match policy {
+        Policy::Off => ffi::disarm(),
+        Policy::Always => {
+            ffi::arm()?;
+            for cpu in ffi::possible_cpus() {
+                ffi::set_promise(cpu, true);
+            }
+        }
+    }
+    Ok(())
+}
