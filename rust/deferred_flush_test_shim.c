@@ -5,6 +5,7 @@
 #include <linux/hrtimer.h>
 #include <linux/mm.h>
 #include <linux/smp.h>
+#include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
 #include <asm/apic.h>
@@ -12,15 +13,29 @@
 
 #include "deferred_flush_test_shim.h"
 
+#define PROBE_UNMAPPED U64_MAX
+
 /* What an interrupt or NMI reads, and where it ran. */
 static u64 *probe_addr;
 static u64 probe_value;
 static int probe_cpu;
 static bool probe_done;
 
+/* The area may be unmapped at this moment; then the value is PROBE_UNMAPPED. */
 static void probe(void)
 {
-	WRITE_ONCE(probe_value, READ_ONCE(*READ_ONCE(probe_addr)));
+	u64 *addr = READ_ONCE(probe_addr);
+	u64 value;
+
+	pagefault_disable();
+	__get_kernel_nofault(&value, addr, u64, unmapped);
+	pagefault_enable();
+	goto out;
+unmapped:
+	pagefault_enable();
+	value = PROBE_UNMAPPED;
+out:
+	WRITE_ONCE(probe_value, value);
 	/* Publish the value.  Pairs with the acquire in ..._probe_done(). */
 	smp_store_release(&probe_done, true);
 }

@@ -1,0 +1,67 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Boot a kernel with virtme-ng, run one command in it as root, and judge the guest.
+# Usage: boot.sh --out DIR [--kernel LINK] [--cpus N] [--memory SIZE] [--append ARGS]
+#        [--timeout SECONDS] [--qemu-opts OPTS] -- COMMAND [ARG]...
+# DIR gets console, dmesg, output and status. The command sees it as $OUT, and may write there.
+# Exit:  the command's status; 1 also for a splat or a guest that died; 2 usage; 124 timeout.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+kernel=kernel cpus=4 memory=2G append='' limit=600 out='' qemu_opts=''
+while [[ $# -gt 0 ]]; do
+	case $1 in
+	--out) out=$2; shift 2 ;;
+	--kernel) kernel=$2; shift 2 ;;
+	--cpus) cpus=$2; shift 2 ;;
+	--memory) memory=$2; shift 2 ;;
+	--append) append=$2; shift 2 ;;
+	--timeout) limit=$2; shift 2 ;;
+	--qemu-opts) qemu_opts=$2; shift 2 ;;
+	--) shift; break ;;
+	*) sed -n 's/^# Usage: //p' "$0" >&2; exit 2 ;;
+	esac
+done
+[[ -n $out && $# -gt 0 ]] || { sed -n 's/^# Usage: //p' "$0" >&2; exit 2; }
+
+image=$(realpath "$BUILD/$kernel/arch/x86/boot/bzImage")
+rm -rf "$out"
+mkdir -p "$out"
+out=$(realpath "$out")
+
+export PATH=$VENV/bin:$PATH
+accel=()
+if [[ $("$TOP/scripts/accel.sh" "$image") != kvm ]]; then
+	accel=(--disable-kvm)
+fi
+
+# The guest runs a file, not a command line: nothing has to survive its quoting.
+{
+	echo "#!/bin/bash"
+	printf 'export TOP=%q BUILD=%q OUT=%q\n' "$TOP" "$BUILD" "$out"
+	for var in TEST_MS TEST_ROUNDS TURNS ROUNDS MODULE; do
+		[[ -z ${!var:-} ]] || printf 'export %s=%q\n' "$var" "${!var}"
+	done
+	printf 'exec "$TOP/scripts/guest.sh"'
+	printf ' %q' "$@"
+	echo
+} >"$out/command.sh"
+
+rc=0
+# panic=-1 and no reboot: a dead guest ends QEMU instead of waiting for the time limit.
+timeout -k 10 "$limit" vng --verbose "${accel[@]}" --cpus "$cpus" --memory "$memory" \
+	--rwdir "$BUILD" --run "$image" ${qemu_opts:+-o="$qemu_opts"} \
+	--append "panic=-1 oops=panic softlockup_panic=0 $append" \
+	--exec "bash $out/command.sh" </dev/null >"$out/console" 2>&1 || rc=$?
+
+# The last lines of the console say what happened to a guest.
+fail() {
+	echo "guest failed: $*; console: $out/console" >&2
+	tail -n 60 "$out/console" | sed 's/\r//; s/^/    | /' >&2
+	exit "${2:-1}"
+}
+
+[[ $rc -ne 124 && $rc -ne 137 ]] || fail "no end after $limit s" 124
+[[ -s $out/status ]] || fail "it died before it had a status"
+"$TOP/scripts/splats.sh" "$out/dmesg" "$out/console" || fail "splat in the kernel log"
+exit "$(cat "$out/status")"

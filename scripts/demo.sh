@@ -1,0 +1,37 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The main job: build everything, run the storms, show what the module saves.
+# Usage: demo.sh       Settings: KDIR=, KERNEL_SRC= (kernel.sh), CPUS=4, TURNS=2, TEST_MS=1000 (user
+#                      storms), TEST_ROUNDS=100 (vfree storm, per size)
+# Exit:  0; 1 if something failed or the numbers are not what they must be.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+"$TOP/scripts/setup.sh"
+"$TOP/scripts/kernel.sh"
+"$TOP/scripts/module.sh"
+
+report=$BUILD/report
+mkdir -p "$report"
+rm -f "$report"/storms.json "$report"/perf-*.csv
+accel=$("$TOP/scripts/accel.sh" "$(realpath "$BUILD/kernel/arch/x86/boot/bzImage")")
+note "guests run on ${accel^^}, $(nproc) host CPUs, ${CPUS:-4} guest CPUs"
+
+export TEST_MS=${TEST_MS:-1000} TURNS=${TURNS:-2}
+outputs=()
+for pti in on off; do
+	start=$SECONDS
+	printf '==> %-46s' "storms, PTI $pti, $TURNS turns"
+	"$TOP/scripts/boot.sh" --out "$BUILD/guest/storms-pti-$pti" --cpus "${CPUS:-4}" \
+		--append "pti=$pti" --timeout 900 -- guest-storms.sh ||
+		{ tail -n 30 "$BUILD/guest/storms-pti-$pti/output" >&2; die "storms with PTI $pti failed"; }
+	echo "$((SECONDS - start)) s"
+	for csv in "$BUILD/guest/storms-pti-$pti"/perf-*.csv; do
+		cp "$csv" "$report/perf-pti-$pti-${csv##*/perf-}"
+	done
+	outputs+=("$pti=$BUILD/guest/storms-pti-$pti/output")
+done
+
+echo
+"$TOP/scripts/report.py" "$report/storms.json" "$accel" "${outputs[@]}"
+note "report: $report/storms.json, and perf stat of every run beside it"

@@ -1,0 +1,36 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# In the guest: the selftests in the states given as arguments, each test's TAP under a "## test"
+# line, for tap.py. "unloaded" means: after being unloaded under load.
+set -euo pipefail
+. "$TOP/scripts/guest-lib.sh"
+
+run() {
+	local rc=0
+	echo "## test $state/$1"
+	"$BUILD/selftests/$1" 2>&1 || rc=$?
+	echo "## exit $rc"
+}
+
+export MODULE_DIR=$BUILD/module/rust
+insmod "$BUILD/module/rust/deferred_flush_test.ko"
+for state in "$@"; do
+	case $state in
+	unloaded)
+		enter_state absent
+		run load_unload.sh
+		;;
+	*)
+		enter_state "$state"
+		;;
+	esac
+	for test in vfree_storm vfree_coherence munmap_storm mprotect_storm; do
+		run "$test"
+	done
+	if [[ $state = always ]]; then
+		echo "## stats"
+		cat "$STATS"
+		enter_state absent
+		run parameters.sh
+	fi
+done

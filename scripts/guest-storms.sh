@@ -1,0 +1,29 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# In the guest: the storms with the module absent, off and always, in turns.
+# Output: "## run ...", the test's own lines, "## end ...", for report.py.
+set -euo pipefail
+. "$TOP/scripts/guest-lib.sh"
+
+EVENTS=tlb:tlb_flush,irq_vectors:call_function_entry,irq_vectors:call_function_single_entry
+EVENTS+=,context-switches,page-faults
+
+insmod "$BUILD/module/rust/deferred_flush_test.ko"
+bad=0
+for ((turn = 1; turn <= ${TURNS:-2}; turn++)); do
+	for state in absent off always; do
+		enter_state "$state"
+		for storm in vfree munmap mprotect; do
+			deferred=$(stat_sum deferred) catch_ups=$(stat_sum catch_ups)
+			rc=0
+			echo "## run turn=$turn state=$state storm=$storm"
+			perf stat -a -x, -o "$OUT/perf-$state-$storm-$turn.csv" -e "$EVENTS" -- \
+				"$BUILD/selftests/${storm}_storm" || rc=$?
+			echo "## end rc=$rc deferred=$(($(stat_sum deferred) - deferred))" \
+				"catch_ups=$(($(stat_sum catch_ups) - catch_ups))"
+			[[ $rc -eq 0 ]] || bad=1
+		done
+	done
+done
+enter_state absent
+exit $bad

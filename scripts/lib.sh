@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# Sourced by the scripts here: settings, messages, timed steps, the cache.
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+BUILD=${BUILD:-$TOP/build}
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/deferred-flush
+JOBS=${JOBS:-$(nproc)}
+
+# Versions that are not the distribution's choice.
+VIRTME_NG_VERSION=1.42
+BINDGEN_VERSION=0.72.1
+KERNEL_SERIES=7.3
+
+VENV=$CACHE/venv-virtme-ng-$VIRTME_NG_VERSION
+BINDGEN_ROOT=$CACHE/bindgen-$BINDGEN_VERSION
+BINDGEN=$BINDGEN_ROOT/bin/bindgen
+
+# The distribution's Rust: the kernel needs the sources of the standard library, which a rustup
+# toolchain may lack.
+RUST_PREFIX=${RUST_PREFIX:-/usr/bin}
+
+die() {
+	echo "error: $*" >&2
+	exit 1
+}
+
+note() {
+	echo "==> $*"
+}
+
+# step NAME COMMAND...: runs it with its output in build/log, and shows how long it takes.
+step() {
+	local name=$1 log start rc=0
+	shift
+	mkdir -p "$BUILD/log"
+	log=$BUILD/log/${name//[^A-Za-z0-9]/-}.log
+	start=$SECONDS
+	printf '==> %-46s' "$name"
+	"$@" >"$log" 2>&1 </dev/null || rc=$?
+	if [[ $rc -ne 0 ]]; then
+		echo "FAILED after $((SECONDS - start)) s"
+		tail -n 40 "$log" >&2
+		die "$name failed (exit $rc), see $log"
+	fi
+	echo "$((SECONDS - start)) s"
+}
+
+# A cache entry is finished when finish() has been called for it. begin() removes a half-made one.
+finished() {
+	[[ -e $1/.finished ]]
+}
+
+begin() {
+	rm -rf "$1"
+	mkdir -p "$1"
+}
+
+finish() {
+	touch "$1/.finished"
+}
+
+hash_of() {
+	sha256sum | cut -c1-16
+}
+
+kernel_make() {
+	make -C "$1" \
+		RUSTC="$RUST_PREFIX/rustc" HOSTRUSTC="$RUST_PREFIX/rustc" \
+		RUSTFMT="$RUST_PREFIX/rustfmt" RUSTDOC="$RUST_PREFIX/rustdoc" \
+		CLIPPY_DRIVER="$RUST_PREFIX/clippy-driver" BINDGEN="$BINDGEN" \
+		-j"$JOBS" "${@:2}"
+}

@@ -1,0 +1,29 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Build the modules into build/module, again with the deliberate bugs into build/module-debug, and
+# the selftests into build/selftests.
+# Usage: module.sh [KERNEL-LINK]     default: kernel, as kernel.sh --name has it
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+kernel=$BUILD/${1:-kernel}
+suffix=${1:+-$1}
+[[ -e $kernel/Module.symvers ]] || die "no built kernel at $kernel: run scripts/kernel.sh"
+out=$(realpath "$kernel")
+src=$(realpath "$kernel-src")
+
+build_module() {
+	mkdir -p "$BUILD/$1"
+	kernel_make "$src" O="$out" M="$TOP" MO="$BUILD/$1" "${@:2}" modules
+}
+
+build_selftests() {
+	mkdir -p "$BUILD/selftests"
+	make -C "$TOP/selftests" KERNEL_SRC="$src" OUTPUT="$BUILD/selftests"
+	cp "$TOP"/selftests/*.sh "$BUILD/selftests"
+	cp "$src"/tools/testing/selftests/kselftest/ktap_helpers.sh "$BUILD/selftests"
+}
+
+step "build the module${suffix}" build_module "module$suffix"
+step "build the module with DEBUG=1${suffix}" build_module "module-debug$suffix" DEBUG=1
+step "build the selftests" build_selftests

@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Turn the output of guest-storms.sh into a table and build/report/storms.json, and judge it.
+
+Usage: report.py JSON ACCEL PTI=OUTPUT...
+Exit:  0; 1 if a result is missing or not what it must be (each is printed).
+"""
+
+import json
+import statistics
+import sys
+
+STORMS = ("vfree", "munmap", "mprotect")
+STATES = ("absent", "off", "always")
+# Of the interrupts with the module absent, in percent.
+LIMIT = 3.0
+
+
+def fields(line):
+    return dict(word.split("=", 1) for word in line.split() if "=" in word)
+
+
+def parse(path, pti):
+    """One row per run of a storm: the sum over its variants."""
+    rows, run, bad = [], None, []
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if line.startswith("## run "):
+                run = fields(line)
+                row = {
+                    "storm": run["storm"], "pti": pti,
+                    "module": "absent" if run["state"] == "absent" else "loaded",
+                    "policy": None if run["state"] == "absent" else run["state"],
+                    "turn": int(run["turn"]), "cpus": 0, "flushes": 0, "ipis_user_cpus": 0,
+                    "ipis_storm": 0, "ipis_control": 0, "ticks": 0, "deferred": 0,
+                    "catch_ups": 0, "elapsed_ms": 0, "stale": 0, "variants": 0,
+                }
+            elif line.startswith("# result: ") and run:
+                result = fields(line)
+                row["cpus"] = int(result["cpus"])
+                row["variants"] += 1
+                for key in ("flushes", "ipis_storm", "ipis_control", "ticks", "elapsed_ms",
+                            "stale"):
+                    row[key] += int(result[key])
+            elif line.startswith("## end ") and run:
+                end = fields(line)
+                row["deferred"] = int(end["deferred"])
+                row["catch_ups"] = int(end["catch_ups"])
+                # Over all variants: noise of one must not be cut off at 0 for itself.
+                row["ipis_user_cpus"] = max(0, row["ipis_storm"] - row["ipis_control"])
+                if end["rc"] != "0":
+                    bad.append(f"{run['storm']}, PTI {pti}, {run['state']}: exit {end['rc']}")
+                rows.append(row)
+                run = None
+    if run:
+        bad.append(f"{run['storm']}, PTI {pti}, {run['state']}: did not end")
+    return rows, bad
+
+
+def state_of(row):
+    return row["policy"] or "absent"
+
+
+def median(rows, key):
+    return statistics.median(row[key] for row in rows)
+
+
+def spread(rows, key):
+    values = [row[key] for row in rows]
+    return f"{statistics.median(values):g} ({min(values):g}-{max(values):g})"
+
+
+def select(rows, storm, pti, state):
+    return [r for r in rows if (r["storm"], r["pti"], state_of(r)) == (storm, pti, state)]
+
+
+def table(rows, ptis):
+    head = ("storm", "PTI", "policy", "flushes", "IPIs to user CPUs", "deferred", "catch-ups",
+            "ms", "stale")
+    lines = [head]
+    for storm in STORMS:
+        for pti in ptis:
+            for state in STATES:
+                some = select(rows, storm, pti, state)
+                if some:
+                    lines.append((storm, pti, state if state != "absent" else "(no module)",
+                                  spread(some, "flushes"), spread(some, "ipis_user_cpus"),
+                                  f"{median(some, 'deferred'):g}", f"{median(some, 'catch_ups'):g}",
+                                  f"{median(some, 'elapsed_ms'):g}",
+                                  str(sum(r["stale"] for r in some))))
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    rule = "  ".join("-" * width for width in widths)
+    for number, line in enumerate(lines):
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
+        if number == 0:
+            print(rule)
+
+
+def per_flush(rows):
+    flushes = sum(r["flushes"] for r in rows)
+    return sum(r["ipis_user_cpus"] for r in rows) / flushes if flushes else 0.0
+
+
+def judge(rows, ptis):
+    bad = []
+    for storm in STORMS:
+        for pti in ptis:
+            for state in STATES:
+                some = select(rows, storm, pti, state)
+                if not some:
+                    bad.append(f"{storm}, PTI {pti}, {state}: no result")
+                elif any(r["stale"] for r in some):
+                    bad.append(f"{storm}, PTI {pti}, {state}: stale reads")
+    for pti in ptis:
+        absent, off, always = (select(rows, "vfree", pti, state) for state in STATES)
+        if not (absent and off and always):
+            continue
+        users = absent[0]["cpus"] - 1
+        # The number of flushes is the same in all states.
+        percent = 100 * per_flush(always) / per_flush(absent) if per_flush(absent) else 100.0
+        ticks = sum(r["ticks"] for r in always)
+        left = sum(r["ipis_user_cpus"] for r in always)
+        print(f"vfree, PTI {pti}: {per_flush(absent):.2f} IPIs per flush without the module, "
+              f"{per_flush(off):.2f} with policy off, {per_flush(always):.4f} with always: "
+              f"{percent:.2f}% (limit {LIMIT:g}%).\n"
+              f"    The {left} left are {100 * left / ticks if ticks else 0:.1f}% of the {ticks} "
+              "timer ticks these CPUs took: flushes that found one in its tick.")
+        if percent > LIMIT:
+            bad.append(f"vfree, PTI {pti}: {percent:.2f}% of the IPIs are left")
+        for key in ("deferred", "catch_ups"):
+            if not median(always, key):
+                bad.append(f"vfree, PTI {pti}: no {key}")
+        # Mainline: every flush interrupts every other CPU.
+        for name, some in (("no module", absent), ("off", off)):
+            if per_flush(some) < 0.9 * users:
+                bad.append(f"vfree, PTI {pti}, {name}: only {per_flush(some):.2f} IPIs per flush")
+            if any(r["deferred"] for r in some):
+                bad.append(f"vfree, PTI {pti}, {name}: something was deferred")
+    return bad
+
+
+def main(argv):
+    if len(argv) < 4:
+        print(__doc__, file=sys.stderr)
+        return 2
+    rows, bad, ptis = [], [], []
+    for arg in argv[3:]:
+        pti, path = arg.split("=", 1)
+        ptis.append(pti)
+        more, problems = parse(path, pti)
+        rows += more
+        bad += problems
+    for row in rows:
+        row["accel"] = argv[2]
+    with open(argv[1], "w", encoding="utf-8") as file:
+        json.dump(rows, file, indent=1)
+        file.write("\n")
+    table(rows, ptis)
+    print()
+    bad += judge(rows, ptis)
+    for problem in bad:
+        print(f"FAIL: {problem}", file=sys.stderr)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

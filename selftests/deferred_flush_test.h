@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * /dev/deferred_flush_test (rust/deferred_flush_test_main.rs), and what the
+ * storms share: pinned threads and counts of interrupts.
+ */
+#ifndef DEFERRED_FLUSH_TEST_H
+#define DEFERRED_FLUSH_TEST_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TEST_DEVICE "/dev/deferred_flush_test"
+
+struct test_storm {
+	uint32_t pages;
+	uint32_t max_ms;
+	uint64_t rounds;
+};
+
+struct test_probe {
+	uint32_t cpu_or_done;
+	uint32_t us;
+	uint64_t value;
+};
+
+#define TEST_STORM	_IOWR('F', 1, struct test_storm)
+#define TEST_MAP	_IOW('F', 2, uint64_t)
+#define TEST_REMAP	_IOW('F', 3, uint64_t)
+#define TEST_READ	_IOR('F', 4, uint64_t)
+#define TEST_PROBE_TIMER	_IOW('F', 5, struct test_probe)
+#define TEST_PROBE_NMI	_IOW('F', 6, struct test_probe)
+#define TEST_PROBE_RESULT	_IOR('F', 7, struct test_probe)
+#define TEST_UNMAP	_IO('F', 8)
+
+#define MAX_CPUS 64
+
+static inline uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000ULL + ts.tv_nsec / 1000000;
+}
+
+/* A test runs for this long, per variant: bounded by time, not by count. */
+static inline uint64_t test_ms(void)
+{
+	const char *ms = getenv("TEST_MS");
+
+	return ms ? strtoull(ms, NULL, 0) : 1000;
+}
+
+/* The CPUs this process may use.  Returns their number. */
+static inline int allowed_cpus(int *cpus)
+{
+	cpu_set_t set;
+	int cpu, nr = 0;
+
+	if (sched_getaffinity(0, sizeof(set), &set))
+		return 0;
+	for (cpu = 0; cpu < CPU_SETSIZE && nr < MAX_CPUS; cpu++)
+		if (CPU_ISSET(cpu, &set))
+			cpus[nr++] = cpu;
+	return nr;
+}
+
+static inline int pin_to(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	return pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+}
+
+/* Interrupts that a set of CPUs has received. */
+struct irq_count {
+	/* Function call and TLB: kernel flushes use the former, user flushes both. */
+	uint64_t ipis;
+	/* Local timer. */
+	uint64_t ticks;
+};
+
+static inline struct irq_count irqs_received(const int *cpus, int nr)
+{
+	struct irq_count sum = { };
+	char *line = NULL, *pos;
+	int column[MAX_CPUS];
+	int columns = 0, i, j;
+	size_t size = 0;
+	FILE *file = fopen("/proc/interrupts", "r");
+
+	if (!file)
+		return sum;
+	/* The header names the online CPUs. */
+	if (getline(&line, &size, file) > 0)
+		for (pos = strstr(line, "CPU"); pos && columns < MAX_CPUS;
+		     pos = strstr(pos + 3, "CPU"))
+			column[columns++] = atoi(pos + 3);
+	while (getline(&line, &size, file) > 0) {
+		uint64_t *counter = &sum.ipis;
+
+		pos = line + strspn(line, " ");
+		if (!strncmp(pos, "LOC:", 4))
+			counter = &sum.ticks;
+		else if (strncmp(pos, "CAL:", 4) && strncmp(pos, "TLB:", 4))
+			continue;
+		pos += 4;
+		for (i = 0; i < columns; i++) {
+			uint64_t count = strtoull(pos, &pos, 10);
+
+			for (j = 0; j < nr; j++)
+				if (column[i] == cpus[j])
+					*counter += count;
+		}
+	}
+	free(line);
+	fclose(file);
+	return sum;
+}
+
+/*
+ * The same number of milliseconds with and without a storm: what the CPUs
+ * receive anyway is in the control interval.
+ */
+struct ipi_count {
+	const int *cpus;
+	int nr;
+	struct irq_count start;
+	uint64_t start_ms;
+	uint64_t storm;
+	uint64_t control;
+	uint64_t ticks;
+	uint64_t ms;
+};
+
+static inline void sleep_ms(uint64_t ms)
+{
+	struct timespec ts = { ms / 1000, ms % 1000 * 1000000 };
+
+	while (nanosleep(&ts, &ts) && errno == EINTR)
+		;
+}
+
+static inline void count_start(struct ipi_count *count, const int *cpus, int nr)
+{
+	*count = (struct ipi_count){ .cpus = cpus, .nr = nr };
+	count->start = irqs_received(cpus, nr);
+	count->start_ms = now_ms();
+}
+
+static inline void count_stop(struct ipi_count *count)
+{
+	struct irq_count end, control;
+
+	count->ms = now_ms() - count->start_ms;
+	end = irqs_received(count->cpus, count->nr);
+	count->storm = end.ipis - count->start.ipis;
+	count->ticks = end.ticks - count->start.ticks;
+
+	sleep_ms(count->ms);
+	control = irqs_received(count->cpus, count->nr);
+	count->control = control.ipis - end.ipis;
+}
+
+/* One line for scripts/report.py, and for eyes. */
+static inline void print_result(const char *storm, const char *variant, int nr_cpus,
+				uint64_t flushes, const struct ipi_count *count,
+				uint64_t stale)
+{
+	uint64_t net = count->storm > count->control ? count->storm - count->control : 0;
+
+	printf("# result: storm=%s variant=%s cpus=%d flushes=%llu ipis_user_cpus=%llu ipis_storm=%llu ipis_control=%llu ticks=%llu elapsed_ms=%llu stale=%llu\n",
+	       storm, variant, nr_cpus, (unsigned long long)flushes,
+	       (unsigned long long)net, (unsigned long long)count->storm,
+	       (unsigned long long)count->control, (unsigned long long)count->ticks,
+	       (unsigned long long)count->ms, (unsigned long long)stale);
+	fflush(stdout);
+}
+
+#endif

@@ -1,0 +1,58 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Load, storm and unload the module ROUNDS times while other CPUs spin in user mode or call
+# getppid(). That no splat appeared is judged by whoever reads the kernel log.
+. "$(dirname "$0")/ktap_helpers.sh"
+
+module=$MODULE_DIR/deferred_flush.ko
+rounds=${ROUNDS:-5}
+here=$(dirname "$0")
+
+ktap_print_header
+if [ ! -f "$module" ]; then
+	ktap_skip_all "no $module"
+	exit "$KSFT_SKIP"
+fi
+ktap_set_plan 2
+
+cpus=$(nproc)
+pids=
+cpu=1
+while [ "$cpu" -lt "$cpus" ]; do
+	if [ $((cpu % 2)) -eq 1 ]; then
+		taskset -c "$cpu" sh -c 'while :; do :; done' &
+	else
+		"$here/syscall_loop" "$cpu" &
+	fi
+	pids="$pids $!"
+	cpu=$((cpu + 1))
+done
+
+failed=0
+deferred=0
+round=0
+while [ "$round" -lt "$rounds" ]; do
+	round=$((round + 1))
+	insmod "$module" || { failed=$((failed + 1)); continue; }
+	TEST_ROUNDS=5 "$here/vfree_storm" >/dev/null 2>&1 || failed=$((failed + 1))
+	deferred=$((deferred + $(awk '$1 == "all" { print $4 }' /sys/kernel/debug/deferred_flush/stats)))
+	rmmod deferred_flush || failed=$((failed + 1))
+done
+for pid in $pids; do
+	kill "$pid"
+done
+
+ktap_print_msg "rounds=$rounds failed=$failed deferred=$deferred"
+if [ "$failed" -eq 0 ]; then
+	ktap_test_pass "load_storm_unload"
+else
+	ktap_test_fail "load_storm_unload"
+fi
+if [ "$cpus" -eq 1 ]; then
+	ktap_test_skip "flushes_were_deferred: one CPU"
+elif [ "$deferred" -gt 0 ]; then
+	ktap_test_pass "flushes_were_deferred"
+else
+	ktap_test_fail "flushes_were_deferred"
+fi
+ktap_finished

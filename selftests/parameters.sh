@@ -1,0 +1,62 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Parameters and debugfs files of deferred_flush.ko: bad input is refused with one clear line, and
+# leaves things as they were. MODULE_DIR is where the module is.
+. "$(dirname "$0")/ktap_helpers.sh"
+
+module=$MODULE_DIR/deferred_flush.ko
+policy=/sys/kernel/debug/deferred_flush/policy
+stats=/sys/kernel/debug/deferred_flush/stats
+
+refuses() { # NAME PARAMETER MESSAGE
+	before=$(dmesg | grep -c "deferred_flush: $3")
+	if insmod "$module" "$2" 2>/dev/null; then
+		rmmod deferred_flush
+		ktap_test_fail "$1"
+	elif [ -d /sys/module/deferred_flush ] ||
+	     [ "$(dmesg | grep -c "deferred_flush: $3")" -ne $((before + 1)) ]; then
+		ktap_test_fail "$1"
+	else
+		ktap_test_pass "$1"
+	fi
+}
+
+check() { # NAME COMMAND...
+	name=$1
+	shift
+	if "$@"; then ktap_test_pass "$name"; else ktap_test_fail "$name"; fi
+}
+
+policy_is() {
+	grep -q "\[$1\]" "$policy"
+}
+
+write_fails() { # FILE TEXT
+	! printf '%s' "$2" >"$1"
+} 2>/dev/null
+
+ktap_print_header
+if [ ! -f "$module" ]; then
+	ktap_skip_all "no $module"
+	exit "$KSFT_SKIP"
+fi
+ktap_set_plan 15
+
+refuses "policy_out_of_range" policy=2 "policy=2: must be"
+refuses "ceiling_out_of_range" ceiling=4097 "ceiling=4097: must be"
+refuses "bug_out_of_range" bug=2 "bug=2: must be"
+refuses "bug_needs_a_debug_build" bug=1 "bug=1: this module was built without"
+
+check "loads" insmod "$module"
+check "policy_always_is_the_default" policy_is always
+check "loads_once_only" sh -c "! insmod '$module' 2>/dev/null"
+check "unknown_policy_is_refused" write_fails "$policy" sometimes
+check "empty_policy_is_refused" write_fails "$policy" " "
+check "long_policy_is_refused" write_fails "$policy" "always always always always"
+check "refused_policies_change_nothing" policy_is always
+echo off >"$policy"
+check "policy_can_be_switched_off" policy_is off
+check "nobody_is_away_when_off" sh -c "! awk 'NR > 1 && \$2 == 1 { found = 1 } END { exit !found }' $stats"
+check "stats_cannot_be_written" write_fails "$stats" 0
+check "unloads" rmmod deferred_flush
+ktap_finished

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A vmalloc address is freed and mapped anew on one CPU, while another CPU, that
+ * has its translation cached, is in user mode.  When that CPU enters the kernel
+ * it must see the new contents: by system call, timer interrupt and NMI.
+ */
+#define _GNU_SOURCE
+#include "kselftest_harness.h"
+#include "deferred_flush_test.h"
+
+#define MIN_ROUNDS 3
+/* Doubled while remapping takes longer. */
+#define FIRST_TIMER_US 200000
+
+enum turn {
+	READER_FILLS,	/* The reader caches the translation, ... */
+	READER_WAITS,	/* ... and waits in user mode. */
+	READER_READS,
+	READER_DONE,
+	READER_EXITS,
+};
+
+static volatile enum turn turn;
+static volatile uint64_t reader_value;
+static volatile bool reader_failed;
+static volatile uint32_t reader_timer_us;	/* 0: arm none */
+static int reader_fd;
+
+static void *reader(void *cpu)
+{
+	uint64_t value;
+
+	if (pin_to((intptr_t)cpu))
+		reader_failed = true;
+
+	for (;;) {
+		/* Spins without a system call: this CPU is in user mode. */
+		switch (turn) {
+		case READER_FILLS:
+			if (ioctl(reader_fd, TEST_READ, &value))
+				reader_failed = true;
+			if (reader_timer_us) {
+				struct test_probe probe = { .us = reader_timer_us };
+
+				if (ioctl(reader_fd, TEST_PROBE_TIMER, &probe))
+					reader_failed = true;
+			}
+			turn = READER_WAITS;
+			break;
+		case READER_READS:
+			if (ioctl(reader_fd, TEST_READ, &value))
+				reader_failed = true;
+			reader_value = value;
+			turn = READER_DONE;
+			break;
+		case READER_EXITS:
+			return NULL;
+		default:
+			break;
+		}
+	}
+}
+
+FIXTURE(vfree_coherence)
+{
+	int fd;
+	int cpus[MAX_CPUS];
+	int nr;
+	uint64_t value;
+	uint64_t stale;
+	uint64_t rounds;
+	pthread_t thread;
+	bool running;
+};
+
+FIXTURE_SETUP(vfree_coherence)
+{
+	self->running = false;
+	self->fd = open(TEST_DEVICE, O_RDWR);
+	if (self->fd < 0)
+		SKIP(return, "no " TEST_DEVICE ": load deferred_flush_test.ko");
+	self->nr = allowed_cpus(self->cpus);
+	if (self->nr < 2)
+		SKIP(return, "one CPU: nobody is away while it frees");
+
+	self->value = 1;
+	self->stale = 0;
+	self->rounds = 0;
+	ASSERT_EQ(0, ioctl(self->fd, TEST_MAP, &self->value));
+
+	reader_fd = self->fd;
+	reader_failed = false;
+	reader_timer_us = 0;
+	turn = READER_DONE;
+	ASSERT_EQ(0, pthread_create(&self->thread, NULL, reader,
+				    (void *)(intptr_t)self->cpus[1]));
+	self->running = true;
+	ASSERT_EQ(0, pin_to(self->cpus[0]));
+}
+
+FIXTURE_TEARDOWN(vfree_coherence)
+{
+	if (self->running) {
+		turn = READER_EXITS;
+		pthread_join(self->thread, NULL);
+	}
+	if (self->fd >= 0) {
+		ioctl(self->fd, TEST_UNMAP);
+		close(self->fd);
+	}
+}
+
+/* Hands the turn to the reader, and waits until it is at @until. */
+static void hand_over(enum turn to, enum turn until)
+{
+	turn = to;
+	while (turn != until)
+		sched_yield();
+}
+
+/* Maps the address anew while the reader is away.  False: no luck, try again. */
+static bool remap_while_away(FIXTURE_DATA(vfree_coherence) *self)
+{
+	hand_over(READER_FILLS, READER_WAITS);
+	self->value++;
+	if (ioctl(self->fd, TEST_REMAP, &self->value) > 0)
+		return true;
+	/* The address went to somebody else, and the area is gone. */
+	ioctl(self->fd, TEST_MAP, &self->value);
+	return false;
+}
+
+static void judge(FIXTURE_DATA(vfree_coherence) *self, uint64_t value)
+{
+	self->rounds++;
+	if (value != self->value)
+		self->stale++;
+}
+
+static void report(FIXTURE_DATA(vfree_coherence) *self, const char *kind)
+{
+	printf("# coherence: entry=%s rounds=%llu stale=%llu\n", kind,
+	       (unsigned long long)self->rounds, (unsigned long long)self->stale);
+}
+
+TEST_F_TIMEOUT(vfree_coherence, syscall_sees_the_new_mapping, 120)
+{
+	uint64_t end = now_ms() + 2 * test_ms();
+
+	while (now_ms() < end || self->rounds < MIN_ROUNDS) {
+		if (!remap_while_away(self))
+			continue;
+		hand_over(READER_READS, READER_DONE);
+		judge(self, reader_value);
+	}
+	report(self, "syscall");
+	ASSERT_FALSE(reader_failed);
+	EXPECT_EQ(0, self->stale);
+}
+
+TEST_F_TIMEOUT(vfree_coherence, timer_interrupt_sees_the_new_mapping, 120)
+{
+	uint64_t end = now_ms() + 2 * test_ms();
+
+	reader_timer_us = FIRST_TIMER_US;
+	while (now_ms() < end || self->rounds < MIN_ROUNDS) {
+		struct test_probe probe = { };
+		bool remapped = remap_while_away(self);
+		bool early;
+
+		ASSERT_EQ(0, ioctl(self->fd, TEST_PROBE_RESULT, &probe));
+		early = probe.cpu_or_done;
+		while (!probe.cpu_or_done) {
+			sleep_ms(5);
+			ASSERT_EQ(0, ioctl(self->fd, TEST_PROBE_RESULT, &probe));
+		}
+		/* If the interrupt came first, it proves nothing. */
+		if (early)
+			reader_timer_us *= 2;
+		else if (remapped)
+			judge(self, probe.value);
+	}
+	report(self, "timer");
+	ASSERT_FALSE(reader_failed);
+	EXPECT_EQ(0, self->stale);
+}
+
+TEST_F_TIMEOUT(vfree_coherence, nmi_sees_the_new_mapping, 120)
+{
+	uint64_t end = now_ms() + 2 * test_ms();
+
+	while (now_ms() < end || self->rounds < MIN_ROUNDS) {
+		struct test_probe probe = { .cpu_or_done = self->cpus[1] };
+
+		if (!remap_while_away(self))
+			continue;
+		ASSERT_EQ(0, ioctl(self->fd, TEST_PROBE_NMI, &probe));
+		do {
+			ASSERT_EQ(0, ioctl(self->fd, TEST_PROBE_RESULT, &probe));
+		} while (!probe.cpu_or_done);
+		judge(self, probe.value);
+	}
+	report(self, "nmi");
+	ASSERT_FALSE(reader_failed);
+	EXPECT_EQ(0, self->stale);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * One CPU frees vmalloc pages as fast as it can, the others are in user mode.
+ *
+ * Reports how many interrupts those receive.  Judges only that the storm took
+ * place; scripts/report.py compares the states of the module.
+ */
+#define _GNU_SOURCE
+#include "kselftest_harness.h"
+#include "deferred_flush_test.h"
+
+/* The same storm in every state: by count, with a limit in case of trouble. */
+#define MAX_MS 60000
+
+static uint64_t test_rounds(void)
+{
+	const char *rounds = getenv("TEST_ROUNDS");
+
+	return rounds ? strtoull(rounds, NULL, 0) : 100;
+}
+
+static volatile bool spinners_stop;
+
+static void *spinner(void *cpu)
+{
+	volatile uint64_t turns = 0;
+
+	if (pin_to((intptr_t)cpu))
+		return NULL;
+	while (!spinners_stop)
+		turns++;
+	return NULL;
+}
+
+FIXTURE(vfree_storm)
+{
+	int fd;
+	int cpus[MAX_CPUS];
+	int nr;
+	pthread_t threads[MAX_CPUS];
+};
+
+FIXTURE_VARIANT(vfree_storm)
+{
+	const char *name;
+	uint32_t pages;
+};
+
+FIXTURE_VARIANT_ADD(vfree_storm, pages_1) { .name = "1", .pages = 1 };
+FIXTURE_VARIANT_ADD(vfree_storm, pages_8) { .name = "8", .pages = 8 };
+/* The last size that is flushed page by page, ... */
+FIXTURE_VARIANT_ADD(vfree_storm, pages_33) { .name = "33", .pages = 33 };
+/* ... and one that is flushed in full. */
+FIXTURE_VARIANT_ADD(vfree_storm, pages_512) { .name = "512", .pages = 512 };
+
+FIXTURE_SETUP(vfree_storm)
+{
+	int i;
+
+	self->nr = 0;
+	self->fd = open(TEST_DEVICE, O_RDWR);
+	if (self->fd < 0)
+		SKIP(return, "no " TEST_DEVICE ": load deferred_flush_test.ko");
+
+	self->nr = allowed_cpus(self->cpus);
+	ASSERT_GT(self->nr, 0);
+	spinners_stop = false;
+	for (i = 1; i < self->nr; i++)
+		ASSERT_EQ(0, pthread_create(&self->threads[i], NULL, spinner,
+					    (void *)(intptr_t)self->cpus[i]));
+	ASSERT_EQ(0, pin_to(self->cpus[0]));
+	/* Until every spinner spins: thread creation itself causes IPIs. */
+	sleep_ms(200);
+}
+
+FIXTURE_TEARDOWN(vfree_storm)
+{
+	int i;
+
+	spinners_stop = true;
+	for (i = 1; i < self->nr; i++)
+		pthread_join(self->threads[i], NULL);
+	if (self->fd >= 0)
+		close(self->fd);
+}
+
+TEST_F_TIMEOUT(vfree_storm, frees_and_counts, 120)
+{
+	struct test_storm storm = {
+		.pages = variant->pages, .max_ms = MAX_MS, .rounds = test_rounds(),
+	};
+	struct ipi_count count;
+
+	count_start(&count, self->cpus + 1, self->nr - 1);
+	ASSERT_EQ(0, ioctl(self->fd, TEST_STORM, &storm)) TH_LOG("%s", strerror(errno));
+	count_stop(&count);
+
+	print_result("vfree", variant->name, self->nr, storm.rounds, &count, 0);
+	EXPECT_EQ(storm.rounds, test_rounds())
+		TH_LOG("only %llu rounds in %d ms", (unsigned long long)storm.rounds, MAX_MS);
+}
+
+TEST(bad_arguments_are_refused)
+{
+	struct test_storm storm = { .pages = 0, .max_ms = 1 };
+	int fd = open(TEST_DEVICE, O_RDWR);
+
+	if (fd < 0)
+		SKIP(return, "no " TEST_DEVICE ": load deferred_flush_test.ko");
+	EXPECT_EQ(-1, ioctl(fd, TEST_STORM, &storm));
+	EXPECT_EQ(EINVAL, errno);
+	storm = (struct test_storm){ .pages = 1, .max_ms = 1u << 31 };
+	EXPECT_EQ(-1, ioctl(fd, TEST_STORM, &storm));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-1, ioctl(fd, _IO('F', 99)));
+	EXPECT_EQ(ENOTTY, errno);
+	close(fd);
+}
+
+TEST_HARNESS_MAIN
