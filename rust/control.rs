@@ -17,12 +17,15 @@ const MAX_CEILING: u32 = 4096;
 pub(crate) struct Settings {
     pub(crate) policy: Policy,
     pub(crate) ceiling: u32,
+    /// Deliberate bug: catch-ups do not flush.
     pub(crate) skip_flush: bool,
+    /// To measure the hooks: armed, but no CPU promises.
+    pub(crate) no_promise: bool,
 }
 
 impl Settings {
     /// `EINVAL` and one line in the log if one of them is out of range.
-    pub(crate) fn new(policy: u32, ceiling: u32, bug: u32) -> Result<Self> {
+    pub(crate) fn new(policy: u32, ceiling: u32, debug: u32) -> Result<Self> {
         let Some(policy) = Policy::from_number(policy) else {
             pr_err!("policy={}: must be 0 (off) or 1 (always)\n", policy);
             return Err(EINVAL);
@@ -31,21 +34,22 @@ impl Settings {
             pr_err!("ceiling={}: must be 0 to {} pages\n", ceiling, MAX_CEILING);
             return Err(EINVAL);
         }
-        if bug > 1 {
-            pr_err!("bug={}: must be 0 (none) or 1 (never flush in a catch-up)\n", bug);
+        if debug > 2 {
+            pr_err!("debug={}: must be 0 to 2\n", debug);
             return Err(EINVAL);
         }
-        if bug != 0 && !cfg!(deferred_flush_debug) {
-            pr_err!("bug={}: this module was built without DEBUG=1\n", bug);
+        if debug != 0 && !cfg!(deferred_flush_debug) {
+            pr_err!("debug={}: this module was built without DEBUG=1\n", debug);
             return Err(EINVAL);
         }
-        if bug != 0 {
-            pr_warn!("deliberate bug {}: kernel memory will be corrupted\n", bug);
+        if debug == 1 {
+            pr_warn!("debug=1: kernel memory will be corrupted\n");
         }
         Ok(Self {
             policy,
             ceiling,
-            skip_flush: bug == 1,
+            skip_flush: debug == 1,
+            no_promise: debug == 2,
         })
     }
 }

@@ -33,9 +33,9 @@ module! {
             default: 33,
             description: "Flush everything above this many pages (0 to 4096, default 33)",
         },
-        bug: u32 {
+        debug: u32 {
             default: 0,
-            description: "Deliberate bug, needs a DEBUG=1 build: 1 never flushes in a catch-up",
+            description: "For tests, needs a DEBUG=1 build: 1 catch-ups do not flush, 2 arms the hooks but no CPU promises",
         },
     },
 }
@@ -52,7 +52,7 @@ impl kernel::Module for DeferredFlush {
         let settings = control::Settings::new(
             module_parameters::policy.value(),
             module_parameters::ceiling.value(),
-            module_parameters::bug.value(),
+            module_parameters::debug.value(),
         )?;
         let hooks = hooks::Registration::new(&settings)?;
         let debugfs = control::Files::new(settings.policy)?;

@@ -16,4 +16,7 @@ void deferred_flush_shim_trace_defer(unsigned int cpu, u64 gen);
 void deferred_flush_shim_trace_ipi(unsigned int cpu, u64 gen);
 void deferred_flush_shim_trace_catch_up(u64 gen, u64 count);
 
+/* hooks.rs */
+void deferred_flush_report(void);
+
 #endif

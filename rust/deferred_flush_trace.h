@@ -7,8 +7,6 @@
 
 #include <linux/tracepoint.h>
 
-#include <asm/deferred_flush_ops.h>
-
 DECLARE_EVENT_CLASS(deferred_flush_target,
 	TP_PROTO(unsigned int target, u64 gen),
 	TP_ARGS(target, gen),
@@ -39,8 +37,9 @@ int deferred_flush_trace_reg(void);
 void deferred_flush_trace_unreg(void);
 
 /*
- * This CPU has caught up.  Emitted on its next way to user mode, because where
- * it happens nothing can be traced; count is the number since the last event.
+ * This CPU has caught up.  Emitted at its next system call or timer interrupt,
+ * because where it happens nothing can be traced; count is the number since the
+ * last event.
  */
 TRACE_EVENT_FN(catch_up,
 	TP_PROTO(u64 gen, u64 count),

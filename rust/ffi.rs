@@ -16,7 +16,6 @@ pub(crate) struct Ops {
     pub(crate) begin: unsafe extern "C" fn(start: c_ulong, end: c_ulong) -> u64,
     pub(crate) defer: unsafe extern "C" fn(cpu: c_uint, word: *const AtomicU64, gen: u64) -> bool,
     pub(crate) catch_up: unsafe extern "C" fn(how: u32) -> bool,
-    pub(crate) report: unsafe extern "C" fn(),
 }
 
 mod c {

@@ -13,7 +13,6 @@ static OPS: ffi::Ops = ffi::Ops {
     begin,
     defer,
     catch_up: ffi::catch_up,
-    report,
 };
 
 /// Counts on this CPU. Not atomic: only this CPU writes, and no interrupt does.
@@ -69,11 +68,14 @@ unsafe extern "C" fn defer(cpu: c_uint, word: *const AtomicU64, gen: u64) -> boo
 
 /// Traces what this CPU caught up with on its way into the kernel, where nothing can be traced.
 ///
+/// Called while `deferred_flush:catch_up` is on, at system calls and timer interrupts.
+///
 /// # Safety
 ///
-/// Interrupts are off.
-unsafe extern "C" fn report() {
-    // SAFETY: Interrupts, and so preemption, are off.
+/// Preemption is disabled.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn deferred_flush_report() {
+    // SAFETY: By the safety requirement.
     let local = unsafe { ffi::this_local() };
     let catch_ups = local.catch_ups.load(Ordering::Relaxed);
     let reported = local.reported.load(Ordering::Relaxed);
@@ -110,7 +112,11 @@ impl Registration {
         // INVARIANT: It is registered. If the policy fails, dropping this unregisters.
         let this = Self(());
 
-        apply(settings.policy)?;
+        if settings.no_promise {
+            ffi::arm()?;
+        } else {
+            apply(settings.policy)?;
+        }
         Ok(this)
     }
 }

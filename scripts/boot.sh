@@ -31,7 +31,8 @@ out=$(realpath "$out")
 
 export PATH=$VENV/bin:$PATH
 accel=()
-if [[ $("$TOP/scripts/accel.sh" "$image") != kvm ]]; then
+# ACCEL=tcg: measure.sh needs TCG even where KVM works.
+if [[ ${ACCEL:-} = tcg || $("$TOP/scripts/accel.sh" "$image") != kvm ]]; then
 	accel=(--disable-kvm)
 fi
 
@@ -39,10 +40,10 @@ fi
 {
 	echo "#!/bin/bash"
 	printf 'export TOP=%q BUILD=%q OUT=%q\n' "$TOP" "$BUILD" "$out"
-	for var in TEST_MS TEST_ROUNDS TURNS ROUNDS MODULE; do
+	for var in TEST_MS TEST_ROUNDS TURNS ROUNDS MODULE_DIR; do
 		[[ -z ${!var:-} ]] || printf 'export %s=%q\n' "$var" "${!var}"
 	done
-	printf 'exec "$TOP/scripts/guest.sh"'
+	printf "exec %q/scripts/guest.sh" "$TOP"
 	printf ' %q' "$@"
 	echo
 } >"$out/command.sh"

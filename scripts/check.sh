@@ -158,9 +158,9 @@ expected_failure() {
 	"$TOP/scripts/boot.sh" --out "$out" --cpus 2 --append pti=off --timeout 300 -- \
 		guest-bug.sh || true
 	if grep -q '^not ok .*syscall_sees_the_new_mapping' "$out/output"; then
-		record ok "bug=1 makes vfree_coherence fail"
+		record ok "debug=1 makes vfree_coherence fail"
 	else
-		record "not ok" "bug=1 makes vfree_coherence fail"
+		record "not ok" "debug=1 makes vfree_coherence fail"
 		tail -n 30 "$out/output" | sed 's/^/    | /'
 	fi
 }

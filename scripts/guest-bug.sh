@@ -4,5 +4,5 @@
 set -euo pipefail
 
 insmod "$BUILD/module/rust/deferred_flush_test.ko"
-insmod "$BUILD/module-debug/rust/deferred_flush.ko" bug=1
+insmod "$BUILD/module-debug/rust/deferred_flush.ko" debug=1
 TEST_MS=2000 "$BUILD/selftests/vfree_coherence"

@@ -3,7 +3,8 @@
 # Sourced in the guest: the states of the module that runs are made in.
 
 STATS=/sys/kernel/debug/deferred_flush/stats
-MODULE=${MODULE:-$BUILD/module/rust/deferred_flush.ko}
+MODULE_DIR=${MODULE_DIR:-$BUILD/module/rust}
+MODULE=$MODULE_DIR/deferred_flush.ko
 
 loaded() {
 	[[ -d /sys/module/deferred_flush ]]

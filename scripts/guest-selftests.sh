@@ -12,8 +12,8 @@ run() {
 	echo "## exit $rc"
 }
 
-export MODULE_DIR=$BUILD/module/rust
-insmod "$BUILD/module/rust/deferred_flush_test.ko"
+export MODULE_DIR
+insmod "$MODULE_DIR/deferred_flush_test.ko"
 for state in "$@"; do
 	case $state in
 	unloaded)

@@ -8,7 +8,7 @@ set -euo pipefail
 EVENTS=tlb:tlb_flush,irq_vectors:call_function_entry,irq_vectors:call_function_single_entry
 EVENTS+=,context-switches,page-faults
 
-insmod "$BUILD/module/rust/deferred_flush_test.ko"
+insmod "$MODULE_DIR/deferred_flush_test.ko"
 bad=0
 for ((turn = 1; turn <= ${TURNS:-2}; turn++)); do
 	for state in absent off always; do

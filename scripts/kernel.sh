@@ -45,6 +45,7 @@ fi
 # the mirror is the one the system uses.
 fetch_debian() {
 	local dir=$1 suite mirror opts version
+	# shellcheck disable=SC2016 # apt expands it
 	mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' |
 		grep -E '/debian/?$' | head -n 1)
 	[[ -n $mirror ]] || { echo "apt knows no Debian mirror"; return 1; }
@@ -153,7 +154,7 @@ configure() {
 	while read -r line; do
 		symbol=${line%%=*}
 		grep -qxF "$line" "$out/.config" ||
-			{ echo "did not take: $line (is: $(grep -E "^(# )?$symbol[ =]" "$out/.config" || echo unknown))"; bad=1; }
+			{ echo "did not take: $line (is: $(grep -E "^(# )?${symbol}[ =]" "$out/.config" || echo unknown))"; bad=1; }
 	done < <(grep -E '^CONFIG_' "$out/fragment.config")
 	return $bad
 }

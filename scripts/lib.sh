@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 # Sourced by the scripts here: settings, messages, timed steps, the cache.
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

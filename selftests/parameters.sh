@@ -44,8 +44,8 @@ ktap_set_plan 15
 
 refuses "policy_out_of_range" policy=2 "policy=2: must be"
 refuses "ceiling_out_of_range" ceiling=4097 "ceiling=4097: must be"
-refuses "bug_out_of_range" bug=2 "bug=2: must be"
-refuses "bug_needs_a_debug_build" bug=1 "bug=1: this module was built without"
+refuses "debug_out_of_range" debug=3 "debug=3: must be"
+refuses "debug_needs_a_debug_build" debug=1 "debug=1: this module was built without"
 
 check "loads" insmod "$module"
 check "policy_always_is_the_default" policy_is always
