@@ -78,7 +78,7 @@ impl Engine {
     pub fn begin(&self, start: u64, end: u64) -> Shootdown {
         // (a) Full barrier. Orders the PTE changes before the loads of the targets' words, and
         // before the generation: who reads it, walks the new PTEs. Pairs with (c) in
-        // `deferred_flush_take_back()` and in the entry code.
+        // `deferred_flush_take_back()` and in the entry code. See MP+deferred-flush-entry.litmus.
         let generation = self
             .generation
             .fetch_add(1, Ordering::SeqCst)
