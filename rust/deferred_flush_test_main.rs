@@ -7,7 +7,7 @@
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 use kernel::alloc::allocator::Vmalloc;
 use kernel::alloc::{Allocator, NumaNode};
 use kernel::fs::File;
@@ -36,13 +36,13 @@ mod c {
         pub(super) fn deferred_flush_test_probe_nmi(cpu: c_uint, addr: *mut u64) -> c_int;
         pub(super) fn deferred_flush_test_probe_done(value: *mut u64) -> bool;
         pub(super) fn deferred_flush_test_purge() -> c_int;
+        pub(super) fn deferred_flush_test_read(addr: *mut u64) -> u64;
     }
 }
 
 const PAGE: usize = kernel::page::PAGE_SIZE;
-/// Pages of the area that is freed and mapped anew: a size that hardly anybody else uses, so that
-/// vmalloc has one free area of it, and gives it back.
-const AREA_PAGES: usize = 7;
+/// `DEFERRED_FLUSH_TEST_PAGES` of the shim.
+const AREA_PAGES: usize = 61;
 /// Tries until vmalloc gives the same address again.
 const MAX_TRIES: u32 = 64;
 const MAX_PAGES: u32 = 1024;
@@ -161,8 +161,7 @@ impl MiscDevice for TestDevice {
             READ => user().writer().write(&read()?)?,
             PROBE_TIMER => {
                 let args = user().reader().read::<Probe>()?;
-                // SAFETY: The area is not freed while a probe is pending: by the caller's order
-                // of calls, and it can be read at all times otherwise.
+                // SAFETY: The probe copes with an area that is not mapped.
                 unsafe { c::deferred_flush_test_probe_timer(area()?, args.us.into()) };
             }
             PROBE_NMI => {
@@ -276,6 +275,6 @@ fn area() -> Result<*mut u64> {
 fn read() -> Result<u64> {
     let addr = area()?;
 
-    // SAFETY: Mapped, and aligned. Atomic, as the owner may write it.
-    Ok(unsafe { AtomicU64::from_ptr(addr) }.load(Ordering::Relaxed))
+    // SAFETY: Copes with an area that is not mapped.
+    Ok(unsafe { c::deferred_flush_test_read(addr) })
 }

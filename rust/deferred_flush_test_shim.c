@@ -3,6 +3,7 @@
 #include <linux/completion.h>
 #include <linux/cpumask.h>
 #include <linux/hrtimer.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/smp.h>
 #include <linux/uaccess.h>
@@ -21,21 +22,32 @@ static u64 probe_value;
 static int probe_cpu;
 static bool probe_done;
 
-/* The area may be unmapped at this moment; then the value is PROBE_UNMAPPED. */
-static void probe(void)
+/*
+ * The smallest value at the start of a page: values grow, so any stale page
+ * shows.  PROBE_UNMAPPED if the area is not mapped at this moment.
+ */
+u64 deferred_flush_test_read(u64 *addr)
 {
-	u64 *addr = READ_ONCE(probe_addr);
+	u64 smallest = PROBE_UNMAPPED;
 	u64 value;
+	int page;
 
 	pagefault_disable();
-	__get_kernel_nofault(&value, addr, u64, unmapped);
+	for (page = 0; page < DEFERRED_FLUSH_TEST_PAGES; page++) {
+		__get_kernel_nofault(&value, addr + page * PAGE_SIZE / sizeof(u64),
+				     u64, unmapped);
+		smallest = min(smallest, value);
+	}
 	pagefault_enable();
-	goto out;
+	return smallest;
 unmapped:
 	pagefault_enable();
-	value = PROBE_UNMAPPED;
-out:
-	WRITE_ONCE(probe_value, value);
+	return PROBE_UNMAPPED;
+}
+
+static void probe(void)
+{
+	WRITE_ONCE(probe_value, deferred_flush_test_read(READ_ONCE(probe_addr)));
 	/* Publish the value.  Pairs with the acquire in ..._probe_done(). */
 	smp_store_release(&probe_done, true);
 }

@@ -4,7 +4,16 @@
 
 #include <linux/types.h>
 
+/*
+ * Pages of the area that is freed and mapped anew.  Many, as some translations
+ * get lost on the way to the reading; and a number that hardly anybody else
+ * uses, so that vmalloc has one free area of that size, and gives it back.
+ * The other side is AREA_PAGES in deferred_flush_test_main.rs.
+ */
+#define DEFERRED_FLUSH_TEST_PAGES 61
+
 int deferred_flush_test_init(void);
+u64 deferred_flush_test_read(u64 *addr);
 void deferred_flush_test_exit(void);
 void deferred_flush_test_probe_timer(u64 *addr, u64 us);
 int deferred_flush_test_probe_nmi(unsigned int cpu, u64 *addr);
