@@ -7,10 +7,10 @@
 
 use kernel::prelude::*;
 
+mod control;
 #[allow(dead_code, unreachable_pub)]
 #[path = "core/mod.rs"]
 mod core_logic;
-mod control;
 mod ffi;
 mod hooks;
 mod kunit;

@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use kernel::alloc::allocator::Vmalloc;
 use kernel::alloc::{Allocator, NumaNode};
 use kernel::fs::File;
-use kernel::ioctl::{_IOC_SIZE, _IOR, _IOWR, _IO, _IOW};
+use kernel::ioctl::{_IO, _IOC_SIZE, _IOR, _IOW, _IOWR};
 use kernel::miscdevice::{MiscDevice, MiscDeviceOptions, MiscDeviceRegistration};
 use kernel::prelude::*;
 use kernel::time::delay::fsleep;
@@ -213,8 +213,7 @@ fn storm(args: &Storm) -> Result<u64> {
 
         // SAFETY: `ptr` was allocated by `Vmalloc` with the layout `old`. Shrinking is done in
         // place.
-        let kept =
-            unsafe { Vmalloc::realloc(Some(ptr), new, old, GFP_KERNEL, NumaNode::NO_NODE) }?;
+        let kept = unsafe { Vmalloc::realloc(Some(ptr), new, old, GFP_KERNEL, NumaNode::NO_NODE) }?;
         // SAFETY: It has the layout `new` now, and nobody else knows it.
         unsafe { Vmalloc::free(kept.cast(), new) };
         rounds += 1;

@@ -12,8 +12,8 @@ mod tests {
     use crate::core_logic::policy::Policy;
     use crate::core_logic::range::PageRange;
     use crate::core_logic::word::{self, rely, Verdict, AWAY, GEN_SHIFT, WORK};
-    use kernel::prelude::*;
     use core::sync::atomic::{AtomicU64, Ordering};
+    use kernel::prelude::*;
 
     #[derive(Default)]
     struct Counter {
@@ -35,7 +35,11 @@ mod tests {
         for (before, verdict, after) in [
             (0, Verdict::Ipi, 0),
             (AWAY, Verdict::Deferred, AWAY | WORK | (7 << GEN_SHIFT)),
-            (WORK | (6 << GEN_SHIFT), Verdict::Ipi, WORK | (6 << GEN_SHIFT)),
+            (
+                WORK | (6 << GEN_SHIFT),
+                Verdict::Ipi,
+                WORK | (6 << GEN_SHIFT),
+            ),
         ] {
             let word = AtomicU64::new(before);
 

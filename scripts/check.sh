@@ -49,6 +49,12 @@ host() {
 	note "host tests"
 	cargo_tests core cargo test --locked
 	RUSTFLAGS="--cfg loom" cargo_tests loom cargo test --locked --release --test loom
+	try "rustdoc" rustdoc_check
+}
+
+rustdoc_check() {
+	cd "$TOP/rust/host" && CARGO_TARGET_DIR=$BUILD/cargo RUSTDOCFLAGS=-Dwarnings \
+		cargo doc --locked --no-deps --document-private-items
 }
 
 # --- the sources themselves

@@ -8,8 +8,7 @@ COUNT=100000
 debug_module=$BUILD/module-debug/rust/deferred_flush.ko
 
 sample() {
-	local i
-	for i in 1 2 3 4 5; do
+	for _ in 1 2 3 4 5; do
 		echo "value state=$1 instructions=$("$BUILD/selftests/syscall_loop" 0 "$COUNT")"
 	done
 }

@@ -197,12 +197,17 @@ mod tests {
 
     #[test]
     fn a_cpu_more_than_the_log_behind_flushes_all() {
-        let ranges: Vec<_> = (0..SLOTS as u64 + 1).map(|i| (i << 12, (i + 1) << 12)).collect();
+        let ranges: Vec<_> = (0..SLOTS as u64 + 1)
+            .map(|i| (i << 12, (i + 1) << 12))
+            .collect();
         let engine = engine(&ranges);
         let mut tlb = Recorder::default();
 
         assert_eq!(engine.flush(0, SLOTS as u64 + 1, &mut tlb), Flushed::All);
-        assert_eq!(engine.flush(SLOTS as u64, SLOTS as u64 + 1, &mut tlb), Flushed::Pages(1));
+        assert_eq!(
+            engine.flush(SLOTS as u64, SLOTS as u64 + 1, &mut tlb),
+            Flushed::Pages(1)
+        );
     }
 
     #[test]

@@ -49,7 +49,10 @@ impl Machine {
         let start = page as u64 * PAGE_SIZE;
 
         self.ptes[page].store(NEW, Ordering::Relaxed);
-        let generation = self.engine.begin(start, start + PAGE_SIZE).into_generation();
+        let generation = self
+            .engine
+            .begin(start, start + PAGE_SIZE)
+            .into_generation();
         rely(&self.word, generation)
     }
 }
