@@ -5,7 +5,7 @@
 //! No dependency on the kernel: the same files are part of `deferred_flush.ko`, twice (the engine
 //! proper and the rest of the module), and of the host crate in `rust/host`, where they are tested.
 //!
-//! What [`Engine::flush`] reaches runs in the entry code. It is therefore `#[inline(always)]`, uses
+//! What [`engine::Engine::flush`] reaches runs in the entry code. It is therefore `#[inline(always)]`, uses
 //! wrapping arithmetic, raw pointers instead of indexing, no division, and no aggregate copies
 //! (`Documentation/design.rst`, "Rust in noinstr code").
 //!
