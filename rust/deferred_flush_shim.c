@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
 #include <linux/array_size.h>
+#include <linux/cleanup.h>
 #include <linux/cpumask.h>
+#include <linux/mutex.h>
 #include <linux/percpu.h>
 #include <linux/string.h>
 #include <linux/tracepoint.h>
+#include <linux/workqueue.h>
 
 #include <asm/deferred_flush.h>
 #include <asm/deferred_flush_ops.h>
@@ -32,6 +35,7 @@ static struct probe {
 	const char *name;
 	void *func;
 	struct tracepoint *tp;
+	bool added;
 } probes[] = {
 	{ "sys_enter", on_sys_enter },
 	{ "local_timer_entry", on_timer },
@@ -46,35 +50,72 @@ static void find_probe(struct tracepoint *tp, void *data)
 			probe->tp = tp;
 }
 
-int deferred_flush_trace_reg(void)
+static void add_probes(void)
 {
 	struct probe *probe;
-	int err;
 
 	for_each_kernel_tracepoint(find_probe, NULL);
+	for (probe = probes; probe < probes + ARRAY_SIZE(probes); probe++)
+		probe->added = probe->tp &&
+			!tracepoint_probe_register(probe->tp, probe->func, NULL);
+}
+
+static void remove_probes(void)
+{
+	struct probe *probe;
+
 	for (probe = probes; probe < probes + ARRAY_SIZE(probes); probe++) {
-		if (!probe->tp)
-			continue;
-		err = tracepoint_probe_register(probe->tp, probe->func, NULL);
-		if (err) {
-			while (probe-- > probes)
-				if (probe->tp)
-					tracepoint_probe_unregister(probe->tp, probe->func, NULL);
-			return err;
-		}
+		if (probe->added)
+			tracepoint_probe_unregister(probe->tp, probe->func, NULL);
+		probe->added = false;
 	}
+	/* No probe runs once the module may go. */
+	tracepoint_synchronize_unregister();
+}
+
+static bool probes_wanted;
+static bool probes_closed;
+static DEFINE_MUTEX(probes_lock);
+
+static void update_probes(struct work_struct *work)
+{
+	remove_probes();
+	if (READ_ONCE(probes_wanted))
+		add_probes();
+}
+
+static DECLARE_WORK(probes_work, update_probes);
+
+/*
+ * Called with tracepoints_mutex held, which adding a probe takes, too: leave it
+ * to a worker. Called once more after deferred_flush_shim_exit(), when the
+ * events of the module are removed: not then.
+ */
+static void want_probes(bool wanted)
+{
+	guard(mutex)(&probes_lock);
+	WRITE_ONCE(probes_wanted, wanted);
+	if (!probes_closed)
+		schedule_work(&probes_work);
+}
+
+int deferred_flush_trace_reg(void)
+{
+	want_probes(true);
 	return 0;
 }
 
 void deferred_flush_trace_unreg(void)
 {
-	struct probe *probe;
+	want_probes(false);
+}
 
-	for (probe = probes; probe < probes + ARRAY_SIZE(probes); probe++)
-		if (probe->tp)
-			tracepoint_probe_unregister(probe->tp, probe->func, NULL);
-	/* No probe runs once the module may go. */
-	tracepoint_synchronize_unregister();
+void deferred_flush_shim_exit(void)
+{
+	scoped_guard(mutex, &probes_lock)
+		probes_closed = true;
+	cancel_work_sync(&probes_work);
+	remove_probes();
 }
 
 struct deferred_flush_cpu *deferred_flush_shim_cpu(unsigned int cpu)

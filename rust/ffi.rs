@@ -33,6 +33,7 @@ mod c {
         pub(super) fn deferred_flush_shim_local(cpu: c_uint) -> *const Local;
         pub(super) fn deferred_flush_shim_this_local() -> *const Local;
         pub(super) fn deferred_flush_shim_possible(cpu: c_uint) -> bool;
+        pub(super) fn deferred_flush_shim_exit();
         pub(super) fn deferred_flush_shim_trace_defer(cpu: c_uint, gen: u64);
         pub(super) fn deferred_flush_shim_trace_ipi(cpu: c_uint, gen: u64);
         pub(super) fn deferred_flush_shim_trace_catch_up(gen: u64, count: u64);
@@ -126,6 +127,12 @@ pub(crate) fn local(cpu: CpuId) -> &'static Local {
 pub(crate) unsafe fn this_local() -> &'static Local {
     // SAFETY: As for `set_promise()`.
     unsafe { &*c::deferred_flush_shim_this_local() }
+}
+
+/// Ends the probes of `deferred_flush:catch_up`, for good.
+pub(crate) fn end_probes() {
+    // SAFETY: Has no preconditions.
+    unsafe { c::deferred_flush_shim_exit() }
 }
 
 /// Tracepoint `deferred_flush:defer`.

@@ -123,6 +123,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
+        ffi::end_probes();
         // When this returns, no CPU is away, and none runs a function of this module.
         ffi::unregister();
     }

@@ -32,5 +32,6 @@ for state in "$@"; do
 		cat "$STATS"
 		enter_state absent
 		run parameters.sh
+		run tracepoints.sh
 	fi
 done

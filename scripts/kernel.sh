@@ -122,7 +122,7 @@ apply_patches() {
 	local to=$1 patch
 	for patch in "${patches[@]}"; do
 		echo "applying ${patch##*/}"
-		patch -d "$to" -p1 -F0 --no-backup-if-mismatch <"$patch" ||
+		patch -d "$to" -p1 -N -F0 --no-backup-if-mismatch <"$patch" ||
 			{ echo "${patch##*/} does not apply to this kernel"; return 1; }
 	done
 }

@@ -1,0 +1,43 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# The events of deferred_flush.ko: each appears in a storm, and the module can be unloaded while they
+# are on. MODULE_DIR is where the module is.
+. "$(dirname "$0")/ktap_helpers.sh"
+
+module=$MODULE_DIR/deferred_flush.ko
+tracing=/sys/kernel/tracing
+here=$(dirname "$0")
+
+ktap_print_header
+if [ ! -f "$module" ] || [ ! -d $tracing/events ]; then
+	ktap_skip_all "no $module, or no tracefs"
+	exit "$KSFT_SKIP"
+fi
+ktap_set_plan 5
+
+insmod "$module"
+echo >$tracing/trace
+echo 1 >$tracing/events/deferred_flush/enable
+# The probes of catch_up are added by a worker.
+sleep 1
+TEST_ROUNDS=20 "$here/vfree_storm" >/dev/null 2>&1
+cp $tracing/trace ./trace.txt
+
+for event in ipi defer catch_up; do
+	if grep -q " $event: " ./trace.txt; then
+		ktap_test_pass "$event"
+	elif [ "$(nproc)" -eq 1 ] && [ $event != ipi ]; then
+		ktap_test_skip "$event: one CPU"
+	else
+		ktap_test_fail "$event"
+	fi
+done
+if rmmod deferred_flush; then ktap_test_pass "unloads_while_on"; else ktap_test_fail "unloads_while_on"; fi
+# What it left in the kernel's own tracepoints would run now.
+sleep 1
+if insmod "$module" && rmmod deferred_flush; then
+	ktap_test_pass "loads_again"
+else
+	ktap_test_fail "loads_again"
+fi
+ktap_finished
