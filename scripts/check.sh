@@ -53,8 +53,8 @@ host() {
 }
 
 rustdoc_check() {
-	cd "$TOP/rust/host" && CARGO_TARGET_DIR=$BUILD/cargo RUSTDOCFLAGS=-Dwarnings \
-		cargo doc --locked --no-deps --document-private-items
+	(cd "$TOP/rust/host" && CARGO_TARGET_DIR=$BUILD/cargo RUSTDOCFLAGS=-Dwarnings \
+		cargo doc --locked --no-deps --document-private-items)
 }
 
 # --- the sources themselves
@@ -110,8 +110,8 @@ checkpatch_check() {
 }
 
 shellcheck_check() {
-	shellcheck -x -P "$TOP/scripts" "$TOP"/scripts/*.sh "$TOP/.ci/run" &&
-		shellcheck -s sh -e SC1091 "$TOP"/selftests/*.sh
+	(cd "$TOP" && shellcheck -x -P scripts scripts/*.sh .ci/run &&
+		shellcheck -s sh -e SC1091 selftests/*.sh)
 }
 
 # Only the exit hook promises, and nobody uses an operation without LOCK on the word.
