@@ -34,7 +34,7 @@ round=0
 while [ "$round" -lt "$rounds" ]; do
 	round=$((round + 1))
 	insmod "$module" || { failed=$((failed + 1)); continue; }
-	TEST_ROUNDS=5 "$here/vfree_storm" >/dev/null 2>&1 || failed=$((failed + 1))
+	TEST_ROUNDS=20 "$here/vfree_storm" -r vfree_storm.pages_8.frees_and_counts >/dev/null 2>&1 || failed=$((failed + 1))
 	deferred=$((deferred + $(awk '$1 == "all" { print $4 }' /sys/kernel/debug/deferred_flush/stats)))
 	rmmod deferred_flush || failed=$((failed + 1))
 done
