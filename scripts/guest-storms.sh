@@ -5,8 +5,7 @@
 set -euo pipefail
 . "$TOP/scripts/guest-lib.sh"
 
-# Not irq_vectors:call_function*: turning them on and off patches the entry of the very interrupts
-# that the storms cause, and under TCG a CPU may run an INT3 there that is already gone.
+# Not irq_vectors:call_function*: see Documentation/testing.rst.
 EVENTS=tlb:tlb_flush,task-clock,context-switches,cpu-migrations,page-faults
 
 insmod "$MODULE_DIR/deferred_flush_test.ko"
