@@ -48,12 +48,31 @@ fi
 	echo
 } >"$out/command.sh"
 
-rc=0
-# panic=-1 and no reboot: a dead guest ends QEMU instead of waiting for the time limit.
-timeout -k 10 "$limit" vng --verbose "${accel[@]}" --cpus "$cpus" --memory "$memory" \
-	--rwdir "$BUILD" --run "$image" ${qemu_opts:+-o="$qemu_opts"} \
-	--append "panic=-1 oops=panic softlockup_panic=0 $append" \
-	--exec "bash $out/command.sh" </dev/null >"$out/console" 2>&1 || rc=$?
+boot() {
+	rc=0
+	rm -f "$out/status" "$out/dmesg"
+	# panic=-1 and no reboot: a dead guest ends QEMU instead of waiting for the time limit.
+	timeout -k 10 "$limit" vng --verbose "${accel[@]}" --cpus "$cpus" --memory "$memory" \
+		--rwdir "$BUILD" --run "$image" ${qemu_opts:+-o="$qemu_opts"} \
+		--append "panic=-1 oops=panic softlockup_panic=0 $append" \
+		--exec "bash $out/command.sh" </dev/null >"$out/console" 2>&1 || rc=$?
+}
+
+# TCG may run an INT3 of a static key that is gone from memory (Documentation/testing.rst): the first
+# oops is an INT3, and the byte in front of the one marked is none.
+stale_int3() {
+	[[ ${#accel[@]} -gt 0 ]] &&
+		grep -aE 'Oops:' "$out/console" | head -n 1 | grep -q 'Oops: int3:' &&
+		! grep -aE 'Code: .*<' "$out/console" | head -n 1 | grep -q 'cc <'
+}
+
+boot
+for retry in 1 2; do
+	stale_int3 || break
+	echo "note: the emulator ran an INT3 that was gone; boot number $((retry + 1))" >&2
+	mv "$out/console" "$out/console.stale-int3-$retry"
+	boot
+done
 
 # The last lines of the console say what happened to a guest.
 fail() {
