@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # The main job: build everything, run the storms, show what the module saves.
 # Usage: demo.sh       Settings: KDIR=, KERNEL_SRC= (kernel.sh), CPUS=4, TURNS=2, TEST_MS=1000 (user
-#                      storms), TEST_ROUNDS=100 (vfree storm, per size)
+#                      storms), TEST_ROUNDS=300 (vfree storm, per size)
 # Exit:  0; 1 if something failed or the numbers are not what they must be.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"

@@ -16,7 +16,7 @@ static uint64_t test_rounds(void)
 {
 	const char *rounds = getenv("TEST_ROUNDS");
 
-	return rounds ? strtoull(rounds, NULL, 0) : 100;
+	return rounds ? strtoull(rounds, NULL, 0) : 300;
 }
 
 static volatile bool spinners_stop;
