@@ -61,9 +61,11 @@ boot() {
 # TCG may run an INT3 of a static key that is gone from memory (Documentation/testing.rst): the first
 # oops is an INT3, and the byte in front of the one marked is none.
 stale_int3() {
-	[[ ${#accel[@]} -gt 0 ]] &&
-		grep -aE 'Oops:' "$out/console" | head -n 1 | grep -q 'Oops: int3:' &&
-		! grep -aE 'Code: .*<' "$out/console" | head -n 1 | grep -q 'cc <'
+	local oops code
+	[[ ${#accel[@]} -gt 0 ]] || return 1
+	oops=$(grep -am 1 'Oops:' "$out/console") || return 1
+	code=$(grep -am 1 'Code: .*<' "$out/console") || return 1
+	[[ $oops = *'Oops: int3:'* && $code != *'cc <'* ]]
 }
 
 boot

@@ -34,7 +34,4 @@ for pti in on off; do
 		"$TOP/scripts/tap.py" "debug/pti-$pti" "$out/output" "$out/dmesg" >>"$results"
 	note "selftests, PTI $pti: $((SECONDS - start)) s"
 done
-failed=$(grep -c '^not ok' "$results") || true
-grep '^not ok' "$results" || true
-echo "$(grep -c '^ok' "$results") passed, $failed failed, $(grep -c '^skip' "$results" || true) skipped"
-[[ $failed -eq 0 ]]
+summary "$results"

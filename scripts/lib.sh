@@ -64,6 +64,17 @@ hash_of() {
 	sha256sum | cut -c1-16
 }
 
+# summary FILE: the closing line of a file of "ok|not ok|skip NAME" lines. Fails if a test failed, and
+# if none ran: no results are not a pass.
+summary() {
+	awk '/^ok / { passed++ } /^not ok / { failed++; print } /^skip / { skipped++ }
+		END {
+			if (!passed && !failed) { print "not ok: no test ran"; failed++ }
+			printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped
+			exit failed > 0
+		}' "$1"
+}
+
 kernel_make() {
 	make -C "$1" \
 		RUSTC="$RUST_PREFIX/rustc" HOSTRUSTC="$RUST_PREFIX/rustc" \
