@@ -41,29 +41,16 @@ if [[ -n ${KDIR:-} ]]; then
 fi
 
 # --- the source
-# Debian's package comes by way of a private apt configuration: the system's is not touched, and
-# the mirror is the one the system uses.
 fetch_debian() {
-	local dir=$1 suite mirror opts version
-	# shellcheck disable=SC2016 # apt expands it
-	mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' |
-		grep -E '/debian/?$' | head -n 1)
-	[[ -n $mirror ]] || { echo "apt knows no Debian mirror"; return 1; }
-	mkdir -p "$dir"
+	local dir=$1 suite version
 	for suite in trixie-backports forky sid experimental; do
-		rm -rf "$dir/apt"
-		mkdir -p "$dir/apt/lists/partial" "$dir/apt/cache/archives/partial"
-		echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" \
-			>"$dir/apt/sources.list"
-		opts=(-o Dir::Etc::SourceList="$dir/apt/sources.list" -o Dir::Etc::SourceParts=/dev/null
-			-o Dir::State::lists="$dir/apt/lists" -o Dir::Cache="$dir/apt/cache")
-		apt-get "${opts[@]}" update || continue
-		version=$(apt-cache "${opts[@]}" policy "linux-source-$KERNEL_SERIES" |
+		private_apt "$dir/apt" "$suite" deb || continue
+		version=$(apt-cache "${APT_OPTS[@]}" policy "linux-source-$KERNEL_SERIES" |
 			sed -n 's/^ *Candidate: //p')
 		case $version in
 		"" | "(none)" | *~rc*) continue ;;
 		esac
-		(cd "$dir" && apt-get "${opts[@]}" download "linux-source-$KERNEL_SERIES") || continue
+		(cd "$dir" && apt-get "${APT_OPTS[@]}" download "linux-source-$KERNEL_SERIES") || continue
 		rm -rf "$dir/apt"
 		return 0
 	done
@@ -83,8 +70,7 @@ fetch() {
 		fetch_debian "$origin"
 	else
 		fetch_git "$origin"
-	fi
-	finish "$origin"
+	fi && finish "$origin"
 }
 
 if [[ -n ${KERNEL_SRC:-} ]]; then
@@ -104,16 +90,14 @@ fi
 
 unpack() {
 	local to=$1 tmp=$1.tmp
-	mkdir -p "$to"
 	if [[ -n ${KERNEL_SRC:-} ]]; then
-		cp -a --reflink=auto "$KERNEL_SRC/." "$to"
-		make -C "$to" mrproper
+		cp -a --reflink=auto "$KERNEL_SRC/." "$to" && make -C "$to" mrproper
 	elif [[ -d $origin/linux ]]; then
 		cp -a --reflink=auto "$origin/linux/." "$to"
 	else
-		dpkg-deb -x "$origin"/*.deb "$tmp"
-		tar -xf "$tmp"/usr/src/linux-source-*.tar.xz -C "$to" --strip-components=1
-		rm -rf "$tmp"
+		dpkg-deb -x "$origin"/*.deb "$tmp" &&
+			tar -xf "$tmp"/usr/src/linux-source-*.tar.xz -C "$to" --strip-components=1 &&
+			rm -rf "$tmp"
 	fi
 }
 
@@ -131,9 +115,12 @@ patches_key=$(cat /dev/null "${patches[@]}" | hash_of)
 src=$CACHE/src-$source_key-$patches_key
 prepare_source() {
 	begin "$src"
-	unpack "$src"
-	apply_patches "$src"
-	finish "$src"
+	if unpack "$src" && apply_patches "$src"; then
+		finish "$src"
+	else
+		rm -rf "$src"
+		return 1
+	fi
 }
 finished "$src" || step "unpack and patch the kernel ($name)" prepare_source
 
@@ -144,13 +131,15 @@ build_key=$({
 	"$RUST_PREFIX/rustc" --version
 	echo "$BINDGEN_VERSION"
 } | hash_of)
-out=$CACHE/build-$source_key-$patches_key-$build_key
+# Inside the source tree, all paths in the build's commands are relative: a copy of both builds only
+# what changed (mutants.sh).
+out=$src/out-$build_key
 
 configure() {
 	local line symbol bad=0
-	cat "${configs[@]}" >"$out/fragment.config"
-	kernel_make "$src" O="$out" KCONFIG_ALLCONFIG="$out/fragment.config" allnoconfig
-	kernel_make "$src" O="$out" olddefconfig
+	cat "${configs[@]}" >"$out/fragment.config" &&
+		kernel_make "$src" O="$out" KCONFIG_ALLCONFIG="$out/fragment.config" allnoconfig &&
+		kernel_make "$src" O="$out" olddefconfig || return 1
 	while read -r line; do
 		symbol=${line%%=*}
 		grep -qxF "$line" "$out/.config" ||

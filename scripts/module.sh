@@ -19,9 +19,9 @@ build_module() {
 
 build_selftests() {
 	mkdir -p "$BUILD/selftests"
-	make -C "$TOP/selftests" KERNEL_SRC="$src" OUTPUT="$BUILD/selftests"
-	cp "$TOP"/selftests/*.sh "$BUILD/selftests"
-	cp "$src"/tools/testing/selftests/kselftest/ktap_helpers.sh "$BUILD/selftests"
+	make -C "$TOP/selftests" KERNEL_SRC="$src" OUTPUT="$BUILD/selftests" &&
+		cp "$TOP"/selftests/*.sh "$BUILD/selftests" &&
+		cp "$src"/tools/testing/selftests/kselftest/ktap_helpers.sh "$BUILD/selftests"
 }
 
 step "build the module${suffix}" build_module "module$suffix"

@@ -17,6 +17,7 @@ rm -rf "$BUILD/series"
 mkdir -p "$out"
 # Links cost nothing. What the series touches is copied, so that the original stays as it is.
 cp -as "$src" "$tree"
+rm -rf "$tree"/out-*
 sed -n 's|^+++ b/||p' "${patches[@]}" | sort -u | while read -r file; do
 	rm -f "$tree/$file"
 	[[ ! -e $src/$file ]] || cp "$src/$file" "$tree/$file"
