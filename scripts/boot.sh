@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: GPL-2.0
 # Boot a kernel with virtme-ng, run one command in it as root, and judge the guest.
 # Usage: boot.sh --out DIR [--kernel LINK] [--cpus N] [--memory SIZE] [--append ARGS]
-#        [--timeout SECONDS] [--qemu-opts OPTS] -- COMMAND [ARG]...
+#        [--timeout SECONDS] [--qemu stock|sticky] [--qemu-opts OPTS] -- COMMAND [ARG]...
 # DIR gets console, dmesg, output and status. The command sees it as $OUT, and may write there.
-# Exit:  the command's status; 1 also for a splat or a guest that died; 2 usage; 124 timeout.
+# sticky (also by QEMU=sticky) is build/qemu, whose TLB forgets nothing; its report is DIR/tlb.
+# Exit:  the command's status; 1 also for a splat, a stale hit or a guest that died; 2 usage; 124
+#        timeout.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-kernel=kernel cpus=4 memory=2G append='' limit=600 out='' qemu_opts=''
+kernel=kernel cpus=4 memory=2G append='' limit=600 out='' qemu_opts='' qemu=${QEMU:-stock}
 while [[ $# -gt 0 ]]; do
 	case $1 in
 	--out) out=$2; shift 2 ;;
@@ -17,6 +19,7 @@ while [[ $# -gt 0 ]]; do
 	--memory) memory=$2; shift 2 ;;
 	--append) append=$2; shift 2 ;;
 	--timeout) limit=$2; shift 2 ;;
+	--qemu) qemu=$2; shift 2 ;;
 	--qemu-opts) qemu_opts=$2; shift 2 ;;
 	--) shift; break ;;
 	*) sed -n 's/^# Usage: //p' "$0" >&2; exit 2 ;;
@@ -31,8 +34,22 @@ out=$(realpath "$out")
 
 export PATH=$VENV/bin:$PATH
 accel=()
+machine=()
+case $qemu in
+stock) ;;
+sticky)
+	[[ -x $BUILD/qemu/qemu-system-x86_64 ]] || die "no build/qemu: run make qemu"
+	machine=(--qemu "$BUILD/qemu/qemu-system-x86_64")
+	qemu_opts+=" -L /usr/share/qemu -L /usr/share/seabios"
+	for property in tlb-keep=on psc-keep=on "tlb-report=$out/tlb"; do
+		qemu_opts+=" -global max-x86_64-cpu.x-$property"
+	done
+	;;
+*) die "QEMU=$qemu: must be stock or sticky" ;;
+esac
+
 # ACCEL=tcg: measure.sh needs TCG even where KVM works.
-if [[ ${ACCEL:-} = tcg || $("$TOP/scripts/accel.sh" "$image") != kvm ]]; then
+if [[ $qemu = sticky || ${ACCEL:-} = tcg || $("$TOP/scripts/accel.sh" "$image") != kvm ]]; then
 	accel=(--disable-kvm)
 fi
 
@@ -50,9 +67,9 @@ fi
 
 boot() {
 	rc=0
-	rm -f "$out/status" "$out/dmesg"
+	rm -f "$out/status" "$out/dmesg" "$out/tlb"
 	# panic=-1 and no reboot: a dead guest ends QEMU instead of waiting for the time limit.
-	timeout -k 10 "$limit" vng --verbose "${accel[@]}" --cpus "$cpus" --memory "$memory" \
+	timeout -k 10 "$limit" vng --verbose "${accel[@]}" "${machine[@]}" --cpus "$cpus" --memory "$memory" \
 		--rwdir "$BUILD" --run "$image" ${qemu_opts:+-o="$qemu_opts"} \
 		--append "panic=-1 oops=panic softlockup_panic=0 $append" \
 		--exec "bash $out/command.sh" </dev/null >"$out/console" 2>&1 || rc=$?
@@ -86,4 +103,7 @@ fail() {
 [[ $rc -ne 124 && $rc -ne 137 ]] || fail "no end after $limit s" 124
 [[ -s $out/status ]] || fail "it died before it had a status"
 "$TOP/scripts/splats.sh" "$out/dmesg" "$out/console" || fail "splat in the kernel log"
+if [[ $qemu = sticky ]]; then
+	"$TOP/scripts/stale.sh" "$out/tlb" >"$out/tlb.sum" || fail "stale hits, see $out/tlb"
+fi
 exit "$(cat "$out/status")"

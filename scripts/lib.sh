@@ -11,6 +11,7 @@ JOBS=${JOBS:-$(nproc)}
 VIRTME_NG_VERSION=1.42
 BINDGEN_VERSION=0.72.1
 KERNEL_SERIES=7.3
+QEMU_SERIES=7.2
 
 VENV=$CACHE/venv-virtme-ng-$VIRTME_NG_VERSION
 BINDGEN_ROOT=$CACHE/bindgen-$BINDGEN_VERSION
@@ -29,7 +30,8 @@ note() {
 	echo "==> $*"
 }
 
-# step NAME COMMAND...: runs it with its output in build/log, and shows how long it takes.
+# step NAME COMMAND...: runs it with its output in build/log, and shows how long it takes. A function
+# has to chain its commands: errexit is off in there, for bash as for the `||` below.
 step() {
 	local name=$1 log start rc=0
 	shift
@@ -58,6 +60,23 @@ begin() {
 
 finish() {
 	touch "$1/.finished"
+}
+
+# private_apt DIR SUITE deb|deb-src: APT_OPTS for an apt that knows only this suite, from the mirror
+# that the system uses. The system's own configuration is not touched.
+private_apt() {
+	local mirror
+	# shellcheck disable=SC2016 # apt expands it
+	mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' |
+		grep -E '/debian/?$' | head -n 1)
+	[[ -n $mirror ]] || { echo "apt knows no Debian mirror"; return 1; }
+	rm -rf "$1"
+	mkdir -p "$1/lists/partial" "$1/cache/archives/partial"
+	echo "$3 [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $2 main" \
+		>"$1/sources.list"
+	APT_OPTS=(-o Dir::Etc::SourceList="$1/sources.list" -o Dir::Etc::SourceParts=/dev/null
+		-o Dir::State::lists="$1/lists" -o Dir::Cache="$1/cache")
+	apt-get "${APT_OPTS[@]}" update
 }
 
 hash_of() {

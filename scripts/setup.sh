@@ -9,7 +9,10 @@ set -euo pipefail
 debian_packages() {
 	local packages=(gcc make patch flex bison bc libelf-dev libssl-dev dwarves cpio kmod
 		xz-utils rsync perl python3 python3-venv git shellcheck qemu-system-x86 udev
-		linux-perf libclang-19-dev)
+		linux-perf libclang-19-dev
+		dpkg-dev ninja-build meson libglib2.0-dev libpixman-1-dev libcap-ng-dev
+		libattr1-dev libfdt-dev
+		gcc-multilib libcap-dev libnuma-dev liburing-dev)
 	# Debian 12 has a Rust that is new enough under another name.
 	if apt-cache show rustc-web >/dev/null 2>&1; then
 		packages+=(rustc-web rust-web-src rustfmt-web rust-web-clippy)
@@ -48,7 +51,7 @@ install_debian() {
 check_tools() {
 	local missing=() tool
 	for tool in gcc make patch flex bison bc cpio xz rsync perl python3 git shellcheck \
-		qemu-system-x86_64 perf cargo "$RUST_PREFIX/rustc" "$RUST_PREFIX/rustfmt" \
+		qemu-system-x86_64 ninja perf cargo "$RUST_PREFIX/rustc" "$RUST_PREFIX/rustfmt" \
 		"$RUST_PREFIX/clippy-driver"; do
 		command -v "$tool" >/dev/null || missing+=("$tool")
 	done
@@ -57,15 +60,15 @@ check_tools() {
 
 install_venv() {
 	begin "$VENV"
-	python3 -m venv "$VENV"
-	"$VENV/bin/python" -m pip install -q "virtme-ng==$VIRTME_NG_VERSION"
-	finish "$VENV"
+	python3 -m venv "$VENV" &&
+		"$VENV/bin/python" -m pip install -q "virtme-ng==$VIRTME_NG_VERSION" &&
+		finish "$VENV"
 }
 
 install_bindgen() {
 	begin "$BINDGEN_ROOT"
-	cargo install --locked bindgen-cli --version "$BINDGEN_VERSION" --root "$BINDGEN_ROOT"
-	finish "$BINDGEN_ROOT"
+	cargo install --locked bindgen-cli --version "$BINDGEN_VERSION" --root "$BINDGEN_ROOT" &&
+		finish "$BINDGEN_ROOT"
 }
 
 mkdir -p "$CACHE"
