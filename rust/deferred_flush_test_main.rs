@@ -36,13 +36,14 @@ mod c {
         pub(super) fn deferred_flush_test_probe_nmi(cpu: c_uint, addr: *mut u64) -> c_int;
         pub(super) fn deferred_flush_test_probe_done(value: *mut u64) -> bool;
         pub(super) fn deferred_flush_test_purge() -> c_int;
+        pub(super) fn deferred_flush_test_purge_small();
         pub(super) fn deferred_flush_test_read(addr: *mut u64) -> u64;
     }
 }
 
 const PAGE: usize = kernel::page::PAGE_SIZE;
 /// `DEFERRED_FLUSH_TEST_PAGES` of the shim.
-const AREA_PAGES: usize = 61;
+const AREA_PAGES: usize = 29;
 /// Tries until vmalloc gives the same address again.
 const MAX_TRIES: u32 = 64;
 const MAX_PAGES: u32 = 1024;
@@ -83,6 +84,7 @@ const MAGIC: u32 = b'F' as u32;
 const STORM: u32 = _IOWR::<Storm>(MAGIC, 1);
 const MAP: u32 = _IOW::<u64>(MAGIC, 2);
 const REMAP: u32 = _IOW::<u64>(MAGIC, 3);
+const REMAP_SMALL: u32 = _IOW::<u64>(MAGIC, 9);
 const READ: u32 = _IOR::<u64>(MAGIC, 4);
 const PROBE_TIMER: u32 = _IOW::<Probe>(MAGIC, 5);
 const PROBE_NMI: u32 = _IOW::<Probe>(MAGIC, 6);
@@ -153,7 +155,8 @@ impl MiscDevice for TestDevice {
                 writer.write(&args)?;
             }
             MAP => map(user().reader().read()?)?,
-            REMAP => return remap(user().reader().read()?),
+            REMAP => return remap(user().reader().read()?, false),
+            REMAP_SMALL => return remap(user().reader().read()?, true),
             UNMAP => {
                 ADDR.store(0, Ordering::Relaxed);
                 *AREA.lock() = None;
@@ -236,16 +239,26 @@ fn map(value: u64) -> Result {
 
 /// Frees the area, has its address purged, and maps new pages with `value` at the same address.
 ///
+/// `small`: no other addresses are purged with it, so that the flush is one of single pages.
+///
 /// Returns the number of areas that were tried. `EAGAIN`: the address went to somebody else.
-fn remap(value: u64) -> Result<isize> {
+fn remap(value: u64, small: bool) -> Result<isize> {
     let mut slot = AREA.lock();
     let old = slot.take().ok_or(ENXIO)?;
     let want = old.as_ptr() as usize;
     let mut others = KVec::with_capacity(MAX_TRIES as usize, GFP_KERNEL)?;
 
-    drop(old);
-    // SAFETY: Has no preconditions.
-    kernel::error::to_result(unsafe { c::deferred_flush_test_purge() })?;
+    if small {
+        // SAFETY: Has no preconditions.
+        unsafe { c::deferred_flush_test_purge_small() };
+        drop(old);
+        // SAFETY: Has no preconditions.
+        unsafe { c::deferred_flush_test_purge_small() };
+    } else {
+        drop(old);
+        // SAFETY: Has no preconditions.
+        kernel::error::to_result(unsafe { c::deferred_flush_test_purge() })?;
+    }
 
     for tries in 1..=MAX_TRIES {
         let area = new_area(value)?;

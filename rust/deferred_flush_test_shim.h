@@ -10,7 +10,7 @@
  * uses, so that vmalloc has one free area of that size, and gives it back.
  * The other side is AREA_PAGES in deferred_flush_test_main.rs.
  */
-#define DEFERRED_FLUSH_TEST_PAGES 61
+#define DEFERRED_FLUSH_TEST_PAGES 29
 
 int deferred_flush_test_init(void);
 u64 deferred_flush_test_read(u64 *addr);
@@ -19,5 +19,6 @@ void deferred_flush_test_probe_timer(u64 *addr, u64 us);
 int deferred_flush_test_probe_nmi(unsigned int cpu, u64 *addr);
 bool deferred_flush_test_probe_done(u64 *value);
 int deferred_flush_test_purge(void);
+void deferred_flush_test_purge_small(void);
 
 #endif

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # The main job: build everything, run the storms, show what the module saves.
 # Usage: demo.sh       Settings: KDIR=, KERNEL_SRC= (kernel.sh), CPUS=4, TURNS=2, TEST_MS=1000 (user
-#                      storms), TEST_ROUNDS=300 (vfree storm, per size)
+#                      storms), TEST_ROUNDS=300 (vfree storm, per size), QEMU=stock|sticky
 # Exit:  0; 1 if something failed or the numbers are not what they must be.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -15,6 +15,10 @@ report=$BUILD/report
 mkdir -p "$report"
 rm -f "$report"/storms.json "$report"/perf-*.csv
 accel=$("$TOP/scripts/accel.sh" "$(realpath "$BUILD/kernel/arch/x86/boot/bzImage")")
+if [[ ${QEMU:-stock} = sticky ]]; then
+	"$TOP/scripts/qemu.sh"
+	accel=sticky
+fi
 note "guests run on ${accel^^}, $(nproc) host CPUs, ${CPUS:-4} guest CPUs"
 
 export TEST_MS=${TEST_MS:-1000} TURNS=${TURNS:-2}

@@ -24,7 +24,7 @@ for state in "$@"; do
 		enter_state "$state"
 		;;
 	esac
-	for test in vfree_storm vfree_coherence munmap_storm mprotect_storm; do
+	for test in vfree_storm vfree_coherence munmap_storm mprotect_storm freed_tables; do
 		run "$test"
 	done
 	if [[ $state = always ]]; then

@@ -16,11 +16,13 @@ for ((turn = 1; turn <= ${TURNS:-2}; turn++)); do
 		for storm in vfree munmap mprotect; do
 			deferred=$(stat_sum deferred) catch_ups=$(stat_sum catch_ups)
 			rc=0
+			echo "## tlb $("$BUILD/selftests/tlb_counters")"
 			echo "## run turn=$turn state=$state storm=$storm"
 			perf stat -a -x, -o "$OUT/perf-$state-$storm-$turn.csv" -e "$EVENTS" -- \
 				"$BUILD/selftests/${storm}_storm" || rc=$?
 			echo "## end rc=$rc deferred=$(($(stat_sum deferred) - deferred))" \
-				"catch_ups=$(($(stat_sum catch_ups) - catch_ups))"
+				"catch_ups=$(($(stat_sum catch_ups) - catch_ups))" \
+				"$("$BUILD/selftests/tlb_counters")"
 			[[ $rc -eq 0 ]] || bad=1
 		done
 	done

@@ -10,6 +10,14 @@ import json
 import statistics
 import sys
 
+# Counters of the never-forgetting TLB, and the names of their sums here.
+TLB = {
+    "invlpg": ("invlpg",),
+    "invpcid": ("invpcid_address", "invpcid_context", "invpcid_all", "invpcid_all_nonglobal"),
+    "cr3_flush": ("cr3_flush",),
+    "walks": ("walks",),
+    "stale_hits": ("stale_user", "stale_vmalloc", "stale_kernel"),
+}
 STORMS = ("vfree", "munmap", "mprotect")
 STATES = ("absent", "off", "always")
 # Of the interrupts with the module absent, in percent.
@@ -22,10 +30,12 @@ def fields(line):
 
 def parse(path, pti):
     """One row per run of a storm: the sum over its variants."""
-    rows, run, bad = [], None, []
+    rows, run, bad, before = [], None, [], {}
     with open(path, encoding="utf-8", errors="replace") as file:
         for line in file:
-            if line.startswith("## run "):
+            if line.startswith("## tlb "):
+                before = fields(line)
+            elif line.startswith("## run "):
                 run = fields(line)
                 row = {
                     "storm": run["storm"], "pti": pti,
@@ -48,6 +58,10 @@ def parse(path, pti):
                 row["catch_ups"] = int(end["catch_ups"])
                 # Over all variants: noise of one must not be cut off at 0 for itself.
                 row["ipis_user_cpus"] = max(0, row["ipis_storm"] - row["ipis_control"])
+                for key, names in TLB.items():
+                    # No such counters on other machines.
+                    row[key] = (sum(int(end[n]) - int(before[n]) for n in names)
+                                if before else None)
                 if end["rc"] != "0":
                     bad.append(f"{run['storm']}, PTI {pti}, {run['state']}: exit {end['rc']}")
                 rows.append(row)
@@ -77,6 +91,9 @@ def select(rows, storm, pti, state):
 def table(rows, ptis):
     head = ("storm", "PTI", "policy", "flushes", "IPIs to user CPUs", "deferred", "catch-ups",
             "ms", "stale")
+    sticky = any(r["invlpg"] is not None for r in rows)
+    if sticky:
+        head += ("INVLPG", "INVPCID", "CR3 flushes", "stale hits")
     lines = [head]
     for storm in STORMS:
         for pti in ptis:
@@ -88,6 +105,10 @@ def table(rows, ptis):
                                   f"{median(some, 'deferred'):g}", f"{median(some, 'catch_ups'):g}",
                                   f"{median(some, 'elapsed_ms'):g}",
                                   str(sum(r["stale"] for r in some))))
+                    if sticky:
+                        lines[-1] += tuple(f"{median(some, key):g}" for key in
+                                           ("invlpg", "invpcid", "cr3_flush"))
+                        lines[-1] += (str(sum(r["stale_hits"] for r in some)),)
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     rule = "  ".join("-" * width for width in widths)
     for number, line in enumerate(lines):
@@ -111,6 +132,8 @@ def judge(rows, ptis):
                     bad.append(f"{storm}, PTI {pti}, {state}: no result")
                 elif any(r["stale"] for r in some):
                     bad.append(f"{storm}, PTI {pti}, {state}: stale reads")
+                elif any(r["stale_hits"] for r in some):
+                    bad.append(f"{storm}, PTI {pti}, {state}: stale hits")
     for pti in ptis:
         absent, off, always = (select(rows, "vfree", pti, state) for state in STATES)
         if not (absent and off and always):

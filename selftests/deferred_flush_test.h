@@ -41,6 +41,7 @@ struct test_probe {
 #define TEST_PROBE_NMI	_IOW('F', 6, struct test_probe)
 #define TEST_PROBE_RESULT	_IOR('F', 7, struct test_probe)
 #define TEST_UNMAP	_IO('F', 8)
+#define TEST_REMAP_SMALL	_IOW('F', 9, uint64_t)
 
 #define MAX_CPUS 64
 

@@ -82,7 +82,7 @@ TEST(no_thread_writes_a_read_only_page)
 		atomic_fetch_add(&epoch, 1);
 		ASSERT_EQ(0, mprotect(page, page_size, PROT_READ | PROT_WRITE));
 		*(volatile uint64_t *)page = ++rounds;
-	} while (now_ms() - count.start_ms < test_ms());
+	} while (now_ms() - count.start_ms < test_ms() || rounds < MIN_ROUNDS);
 	count_stop(&count);
 
 	stop = true;

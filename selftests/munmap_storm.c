@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * One thread maps, unmaps and maps a page anew, threads on all other CPUs read
- * it.  After munmap() has returned, nobody may read what was there.
+ * it.  After munmap() has returned, nobody may read what was there; and once the
+ * new page has its value, everybody reads that, not what a new page had before.
  */
 #define _GNU_SOURCE
 #include <setjmp.h>
@@ -16,8 +17,8 @@
 static uint64_t *page;
 static size_t page_size;
 
-/* The page with this value has been unmapped, and all with smaller ones. */
-static _Atomic uint64_t unmapped;
+/* The page has this value; it is about to be unmapped; it has been. */
+static _Atomic uint64_t written, unmapping, unmapped;
 static atomic_bool stop;
 static _Atomic uint64_t stale, faults, reads;
 static __thread sigjmp_buf fault_env;
@@ -29,12 +30,13 @@ static void on_fault(int sig)
 
 static void *reader(void *cpu)
 {
-	uint64_t value, gone;
+	uint64_t value, live, gone;
 
 	if (pin_to((intptr_t)cpu))
 		return NULL;
 	while (!stop) {
 		gone = atomic_load(&unmapped);
+		live = atomic_load(&written);
 		if (sigsetjmp(fault_env, 1)) {
 			atomic_fetch_add(&faults, 1);
 			continue;
@@ -43,6 +45,9 @@ static void *reader(void *cpu)
 		atomic_fetch_add(&reads, 1);
 		/* A fresh page is 0 until it has its value. */
 		if (value && value <= gone)
+			atomic_fetch_add(&stale, 1);
+		/* That page was there all the time. */
+		else if (live > atomic_load(&unmapping) && value != live)
 			atomic_fetch_add(&stale, 1);
 	}
 	return NULL;
@@ -73,13 +78,21 @@ TEST(no_thread_reads_an_unmapped_page)
 
 	count_start(&count, cpus + 1, nr - 1);
 	do {
+		/* A new page; unless this CPU's translation is an old one. */
+		if (*(volatile uint64_t *)page)
+			atomic_fetch_add(&stale, 1);
 		*(volatile uint64_t *)page = ++value;
+		atomic_store(&written, value);
+		/* Time to read it. */
+		for (i = 0; i < 1000; i++)
+			__builtin_ia32_pause();
+		atomic_store(&unmapping, value);
 		ASSERT_EQ(0, munmap(page, page_size));
 		atomic_store(&unmapped, value);
 		ASSERT_EQ(page, mmap(page, page_size, PROT_READ | PROT_WRITE,
 				     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
 				     -1, 0));
-	} while (now_ms() - count.start_ms < test_ms());
+	} while (now_ms() - count.start_ms < test_ms() || value < MIN_ROUNDS);
 	count_stop(&count);
 
 	stop = true;

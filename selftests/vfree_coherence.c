@@ -2,7 +2,9 @@
 /*
  * A vmalloc address is freed and mapped anew on one CPU, while another CPU, that
  * has its translation cached, is in user mode.  When that CPU enters the kernel
- * it must see the new contents: by system call, timer interrupt and NMI.
+ * it must see the new contents: by system call, timer interrupt and NMI.  And so
+ * must another process that runs there next: with PTI and PCIDs it has cached
+ * the translation for itself, and was not running when the flush was due.
  */
 #define _GNU_SOURCE
 #include "kselftest_harness.h"
@@ -69,13 +71,16 @@ FIXTURE(vfree_coherence)
 	uint64_t value;
 	uint64_t stale;
 	uint64_t rounds;
+	uint64_t rounds_small;	/* with flushes of single pages */
 	pthread_t thread;
 	bool running;
+	bool small;
 };
 
 FIXTURE_SETUP(vfree_coherence)
 {
 	self->running = false;
+	self->small = false;
 	self->fd = open(TEST_DEVICE, O_RDWR);
 	if (self->fd < 0)
 		SKIP(return, "no " TEST_DEVICE ": load deferred_flush_test.ko");
@@ -86,6 +91,7 @@ FIXTURE_SETUP(vfree_coherence)
 	self->value = 1;
 	self->stale = 0;
 	self->rounds = 0;
+	self->rounds_small = 0;
 	ASSERT_EQ(0, ioctl(self->fd, TEST_MAP, &self->value));
 
 	reader_fd = self->fd;
@@ -123,7 +129,8 @@ static bool remap_while_away(FIXTURE_DATA(vfree_coherence) *self)
 {
 	hand_over(READER_FILLS, READER_WAITS);
 	self->value++;
-	if (ioctl(self->fd, TEST_REMAP, &self->value) > 0)
+	if (ioctl(self->fd, self->small ? TEST_REMAP_SMALL : TEST_REMAP,
+		  &self->value) > 0)
 		return true;
 	/* The address went to somebody else, and the area is gone. */
 	ioctl(self->fd, TEST_MAP, &self->value);
@@ -133,14 +140,16 @@ static bool remap_while_away(FIXTURE_DATA(vfree_coherence) *self)
 static void judge(FIXTURE_DATA(vfree_coherence) *self, uint64_t value)
 {
 	self->rounds++;
+	self->rounds_small += self->small;
 	if (value != self->value)
 		self->stale++;
 }
 
 static void report(FIXTURE_DATA(vfree_coherence) *self, const char *kind)
 {
-	printf("# coherence: entry=%s rounds=%llu stale=%llu\n", kind,
-	       (unsigned long long)self->rounds, (unsigned long long)self->stale);
+	printf("# coherence: entry=%s rounds=%llu small=%llu stale=%llu\n", kind,
+	       (unsigned long long)self->rounds, (unsigned long long)self->rounds_small,
+	       (unsigned long long)self->stale);
 }
 
 TEST_F_TIMEOUT(vfree_coherence, syscall_sees_the_new_mapping, 120)
@@ -201,6 +210,69 @@ TEST_F_TIMEOUT(vfree_coherence, nmi_sees_the_new_mapping, 120)
 		judge(self, probe.value);
 	}
 	report(self, "nmi");
+	ASSERT_FALSE(reader_failed);
+	EXPECT_EQ(0, self->stale);
+}
+
+/* Each byte on the pipe is a read of the address, answered by its value. */
+static void other_process(int fd, int cpu, int request, int answer)
+{
+	uint64_t value;
+	char byte;
+
+	if (pin_to(cpu))
+		_exit(1);
+	while (read(request, &byte, 1) == 1) {
+		if (ioctl(fd, TEST_READ, &value) ||
+		    write(answer, &value, sizeof(value)) != sizeof(value))
+			_exit(1);
+	}
+	_exit(0);
+}
+
+static bool ask(int request, int answer, uint64_t *value)
+{
+	return write(request, "", 1) == 1 &&
+	       read(answer, value, sizeof(*value)) == sizeof(*value);
+}
+
+TEST_F_TIMEOUT(vfree_coherence, other_process_sees_the_new_mapping, 120)
+{
+	uint64_t end = now_ms() + 2 * test_ms();
+	int request[2], answer[2], status;
+	uint64_t value;
+	pid_t pid;
+
+	ASSERT_EQ(0, pipe(request));
+	ASSERT_EQ(0, pipe(answer));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		close(request[1]);
+		other_process(self->fd, self->cpus[1], request[0], answer[1]);
+	}
+	close(request[0]);
+	close(answer[1]);
+
+	while (now_ms() < end || self->rounds_small < MIN_ROUNDS) {
+		ASSERT_TRUE(ask(request[1], answer[0], &value));
+		/*
+		 * Flushes of all, then of single pages.  Not in turns: what
+		 * the former leave to be purged makes the latter large.
+		 */
+		self->small = now_ms() > end - test_ms() &&
+			      self->rounds >= MIN_ROUNDS;
+		/* The other process sleeps, and the reader runs instead. */
+		if (!remap_while_away(self))
+			continue;
+		ASSERT_TRUE(ask(request[1], answer[0], &value));
+		judge(self, value);
+	}
+	report(self, "switch");
+	close(request[1]);
+	close(answer[0]);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
 	ASSERT_FALSE(reader_failed);
 	EXPECT_EQ(0, self->stale);
 }
