@@ -1,0 +1,73 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Kernels with one deliberate bug each (selftests/mutants), on the machine whose TLB forgets nothing:
+# each has to be caught. Prints one line per expectation, "ok|not ok NAME".
+# Usage: mutants.sh
+# Exit:  0 if all could be tried; the lines say how it went.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+mutants=$TOP/selftests/mutants
+src=$(realpath "$BUILD/kernel-src")
+out=$(realpath "$BUILD/kernel")
+[[ $out = "$src"/* ]] || die "mutants are made from a tree in the cache: without KDIR="
+base=$CACHE/mutants-$(echo "$src $out" | hash_of)
+
+# A private copy; only what a mutant changes is built again. Links cost nothing: patch breaks them.
+copy_tree() {
+	begin "$base/tree"
+	find "$src" -mindepth 1 -maxdepth 1 ! -name 'out-*' ! -name .finished -exec cp -al -t "$base/tree" {} + &&
+		cp -a "$out" "$base/tree/out" || return 1
+	# objtool and the Rust crates know where they are built, and all objects depend on objtool.
+	kernel_make "$base/tree" O="$base/tree/out" prepare &&
+		find "$base/tree/out/tools" -type f -exec touch -r "$out/tools/objtool/objtool" {} + &&
+		finish "$base/tree"
+}
+
+build_mutant() { # PATCH TO
+	local rc=0
+	finished "$base/tree" || copy_tree || return 1
+	patch -d "$base/tree" -p1 -N -F0 --no-backup-if-mismatch <"$1" ||
+		{ rm -rf "$base/tree"; return 1; }
+	kernel_make "$base/tree" O="$base/tree/out" bzImage || rc=$?
+	patch -d "$base/tree" -p1 -R -F0 --no-backup-if-mismatch <"$1" || rc=1
+	if [[ $rc -ne 0 ]]; then
+		rm -rf "$base/tree"
+		return 1
+	fi
+	begin "$2"
+	mkdir -p "$2/arch/x86/boot"
+	cp "$base/tree/out/arch/x86/boot/bzImage" "$2/arch/x86/boot"
+	finish "$2"
+}
+
+# Stale user translations count when they are a second old (x-tlb-grace-ms).
+export TEST_MS=1500 TEST_ROUNDS=20
+rm -f "$BUILD"/mutant-*
+while read -r name append state test counter; do
+	[[ $name != \#* && -n $name ]] || continue
+	patch=$mutants/$name.patch
+	image=$base/$(hash_of <"$patch")
+	finished "$image" || step "build the mutant $name" build_mutant "$patch" "$image" >&2
+	ln -sfn "$image" "$BUILD/mutant-$name"
+
+	# It has to fail: what counts is how.
+	guest=$BUILD/guest/mutant-$name
+	start=$SECONDS
+	"$TOP/scripts/boot.sh" --qemu sticky --kernel "mutant-$name" --out "$guest" --cpus 4 \
+		--append "${append//,/ }" --timeout 200 -- \
+		guest-selftests.sh "$state" >"$BUILD/log/mutant-$name.log" 2>&1 || true
+	note "mutant $name: $((SECONDS - start)) s" >&2
+	# The guest may die of it before the result is out.
+	if grep -qsE "^(not ok .*$test\b|# .*$test:Expected)" "$guest/output"; then
+		echo "ok mutant/$name: $test fails ($append)"
+	else
+		echo "not ok mutant/$name: $test fails ($append)"
+	fi
+	sums=$("$TOP/scripts/stale.sh" "$guest/tlb" 2>/dev/null) || true
+	if grep -qE "\b$counter=[1-9]" <<<"$sums"; then
+		echo "ok mutant/$name: $counter is not 0"
+	else
+		echo "not ok mutant/$name: $counter is not 0"
+	fi
+done <"$mutants/expected"
