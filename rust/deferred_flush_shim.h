@@ -17,6 +17,9 @@ void deferred_flush_shim_trace_defer(unsigned int cpu, u64 gen);
 void deferred_flush_shim_trace_ipi(unsigned int cpu, u64 gen);
 void deferred_flush_shim_trace_catch_up(u64 gen, u64 count);
 
+/* deferred_flush_kunit.c */
+int deferred_flush_kunit_breakpoint(unsigned int cpu);
+
 /* hooks.rs */
 void deferred_flush_report(void);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! KUnit: the engine as it is compiled into the module. `rust/host` has more, and runs without
-//! a kernel.
+//! a kernel. And what can only be tried in one.
 
 use kernel::prelude::kunit_tests;
 
@@ -14,6 +14,10 @@ mod tests {
     use crate::core_logic::word::{self, rely, Verdict, AWAY, GEN_SHIFT, WORK};
     use core::sync::atomic::{AtomicU64, Ordering};
     use kernel::prelude::*;
+
+    extern "C" {
+        fn deferred_flush_kunit_breakpoint(cpu: c_uint) -> c_int;
+    }
 
     #[derive(Default)]
     struct Counter {
@@ -87,6 +91,14 @@ mod tests {
         assert_eq!(tlb.one, 2);
         assert_eq!(tlb.all, 1);
         Ok(())
+    }
+
+    #[test]
+    fn the_entry_code_meets_no_data_breakpoint() {
+        // SAFETY: CPU 0 is possible.
+        let error = unsafe { deferred_flush_kunit_breakpoint(0) };
+
+        assert_eq!(error, EINVAL.to_errno());
     }
 
     #[test]

@@ -236,7 +236,7 @@ mainline() {
 	local qemu out append
 	note "mainline, and its own x86 and mm selftests"
 	for append in "pti=on" "pti=on nopcid" "pti=off"; do
-		guest "mainline/${append// /-}" --qemu sticky --kernel kernel-mainline --cpus 4 \
+		MODULE_DIR=$BUILD/module-kernel-mainline/rust guest "mainline/${append// /-}" --qemu sticky --kernel kernel-mainline --cpus 4 \
 			--append "$append" --timeout 600 -- guest-selftests.sh absent
 	done
 	"$TOP/scripts/kselftests.sh" || { record "not ok" "kselftests: build"; return; }
@@ -324,7 +324,10 @@ if [[ $# -eq 0 ]]; then
 fi
 for part in "$@"; do
 	case $part in
-	mainline) env -u KDIR "$TOP/scripts/kernel.sh" --mainline --name kernel-mainline ;;&
+	mainline)
+		env -u KDIR "$TOP/scripts/kernel.sh" --mainline --name kernel-mainline
+		"$TOP/scripts/module.sh" kernel-mainline
+		;;&
 	host | static | guests | machine | mutants | mainline) "$part" ;;
 	*) sed -n 's/^# Usage: //p' "$0" >&2; exit 2 ;;
 	esac

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Build the modules into build/module, again with the deliberate bugs into build/module-debug, and
-# the selftests into build/selftests.
+# Build the modules into build/module, again with the deliberate bugs into build/module-debug, and the
+# selftests into build/selftests. Mainline gets deferred_flush_test.ko only.
 # Usage: module.sh [KERNEL-LINK]     default: kernel, as kernel.sh --name has it
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -25,5 +25,7 @@ build_selftests() {
 }
 
 step "build the module${suffix}" build_module "module$suffix"
-step "build the module with DEBUG=1${suffix}" build_module "module-debug$suffix" DEBUG=1
+if grep -q '^CONFIG_X86_DEFERRED_FLUSH=y' "$out/.config"; then
+	step "build the module with DEBUG=1${suffix}" build_module "module-debug$suffix" DEBUG=1
+fi
 step "build the selftests" build_selftests
