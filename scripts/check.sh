@@ -286,17 +286,28 @@ mutants() {
 # The coherence test must fail if catch-ups do not flush. With PTI the CR3 write of the entry code
 # flushes all the same, and TCG has no PCID that would keep anything: this needs PTI off.
 expected_failure() {
-	local out=$BUILD/guest/bug kind
-	"$TOP/scripts/boot.sh" --out "$out" --cpus 2 --append pti=off --timeout 300 -- \
-		guest-bug.sh >"$BUILD/log/check-bug.log" 2>&1 || true
-	for kind in syscall timer_interrupt nmi; do
-		if grep -qs "^not ok .*${kind}_sees_the_new_mapping" "$out/output"; then
-			record ok "debug=1: $kind sees stale data, and the test says so"
-		else
-			record "not ok" "debug=1: $kind sees stale data, and the test says so"
-			tail -n 30 "$BUILD/log/check-bug.log" "$out/output" | sed 's/^/    | /' || true
-		fi
+	local out=$BUILD/guest/bug log=$BUILD/log/check-bug.log kind left
+	local missing=(syscall timer_interrupt nmi)
+	: >"$log"
+	# The bug corrupts memory: the guest may die of it before it got to all of them.
+	for _ in 1 2 3; do
+		"$TOP/scripts/boot.sh" --out "$out" --cpus 2 --append pti=off --timeout 300 -- \
+			guest-bug.sh >>"$log" 2>&1 || true
+		left=()
+		for kind in "${missing[@]}"; do
+			if grep -qs "^not ok .*${kind}_sees_the_new_mapping" "$out/output"; then
+				record ok "debug=1: $kind sees stale data, and the test says so"
+			else
+				left+=("$kind")
+			fi
+		done
+		[[ ${#left[@]} -gt 0 ]] || return 0
+		missing=("${left[@]}")
 	done
+	for kind in "${missing[@]}"; do
+		record "not ok" "debug=1: $kind sees stale data, and the test says so"
+	done
+	tail -n 30 "$log" "$out/output" | sed 's/^/    | /' || true
 }
 
 guests() {

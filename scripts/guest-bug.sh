@@ -5,4 +5,11 @@ set -euo pipefail
 
 insmod "$BUILD/module/rust/deferred_flush_test.ko"
 insmod "$BUILD/module-debug/rust/deferred_flush.ko" debug=1
-TEST_MS=2000 "$BUILD/selftests/vfree_coherence"
+# TCG fits the size of its TLB to the past: in some runs it is so small that a timer tick evicts the
+# whole area, and nothing stale is left to be seen.
+export TEST_MS=500
+bad=0
+for _ in 1 2 3 4; do
+	"$BUILD/selftests/vfree_coherence" || bad=1
+done
+exit "$bad"
