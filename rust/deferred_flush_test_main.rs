@@ -13,6 +13,7 @@ use kernel::alloc::{Allocator, NumaNode};
 use kernel::fs::File;
 use kernel::ioctl::{_IO, _IOC_SIZE, _IOR, _IOW, _IOWR};
 use kernel::miscdevice::{MiscDevice, MiscDeviceOptions, MiscDeviceRegistration};
+use kernel::page::Page;
 use kernel::prelude::*;
 use kernel::time::delay::fsleep;
 use kernel::time::{Delta, Instant, Monotonic};
@@ -258,6 +259,14 @@ fn remap(value: u64, small: bool) -> Result<isize> {
         drop(old);
         // SAFETY: Has no preconditions.
         kernel::error::to_result(unsafe { c::deferred_flush_test_purge() })?;
+    }
+
+    // The pages that were just freed are the first to be allocated again. With those, in the same
+    // order, a stale translation would be none.
+    let mut spare = KVec::with_capacity(2 * AREA_PAGES, GFP_KERNEL)?;
+
+    for _ in 0..2 * AREA_PAGES {
+        spare.push(Page::alloc_page(GFP_KERNEL)?, GFP_KERNEL)?;
     }
 
     for tries in 1..=MAX_TRIES {

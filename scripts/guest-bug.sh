@@ -5,8 +5,8 @@ set -euo pipefail
 
 insmod "$BUILD/module/rust/deferred_flush_test.ko"
 insmod "$BUILD/module-debug/rust/deferred_flush.ko" debug=1
-# TCG fits the size of its TLB to the past: in some runs it is so small that a timer tick evicts the
-# whole area, and nothing stale is left to be seen.
+# Several runs: TCG fits the size of its TLB to the past, and in some it is so small that a timer
+# tick evicts much of the area.
 export TEST_MS=500
 bad=0
 for _ in 1 2 3 4; do
