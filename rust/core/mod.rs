@@ -18,6 +18,7 @@ pub mod engine;
 pub mod log;
 pub mod policy;
 pub mod range;
+pub mod user;
 pub mod word;
 
 #[cfg(not(loom))]
