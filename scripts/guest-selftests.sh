@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # In the guest: the selftests in the states given as arguments, each test's TAP under a "## test"
-# line, for tap.py. "unloaded" means: after being unloaded under load.
+# line, for tap.py. "unloaded" means: after being unloaded under load. TESTS= runs these only.
 set -euo pipefail
 . "$TOP/scripts/guest-lib.sh"
 
@@ -24,10 +24,10 @@ for state in "$@"; do
 		enter_state "$state"
 		;;
 	esac
-	for test in vfree_storm vfree_coherence munmap_storm mprotect_storm freed_tables; do
+	for test in ${TESTS:-vfree_storm vfree_coherence munmap_storm mprotect_storm freed_tables}; do
 		run "$test"
 	done
-	if [[ $state = always ]]; then
+	if [[ $state = always && -z ${TESTS:-} ]]; then
 		echo "## stats"
 		cat "$STATS"
 		enter_state absent
