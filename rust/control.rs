@@ -17,6 +17,8 @@ const MAX_CEILING: u32 = 4096;
 pub(crate) struct Settings {
     pub(crate) policy: Policy,
     pub(crate) ceiling: u32,
+    pub(crate) user_ceiling: u32,
+    pub(crate) wait_ceiling: u32,
     /// Deliberate bug: catch-ups do not flush.
     pub(crate) skip_flush: bool,
     /// To measure the hooks: armed, but no CPU promises.
@@ -25,15 +27,27 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// `EINVAL` and one line in the log if one of them is out of range.
-    pub(crate) fn new(policy: u32, ceiling: u32, debug: u32) -> Result<Self> {
+    pub(crate) fn new(policy: u32, ceilings: [u32; 3], debug: u32) -> Result<Self> {
         let Some(policy) = Policy::from_number(policy) else {
             pr_err!("policy={}: must be 0 (off) or 1 (always)\n", policy);
             return Err(EINVAL);
         };
-        if ceiling > MAX_CEILING {
-            pr_err!("ceiling={}: must be 0 to {} pages\n", ceiling, MAX_CEILING);
-            return Err(EINVAL);
+        for (name, ceiling) in ["ceiling", "user_ceiling", "wait_ceiling"]
+            .iter()
+            .zip(ceilings)
+        {
+            if ceiling > MAX_CEILING {
+                pr_err!(
+                    "{}={}: must be 0 to {} pages\n",
+                    name,
+                    ceiling,
+                    MAX_CEILING
+                );
+                return Err(EINVAL);
+            }
         }
+        let [ceiling, user_ceiling, wait_ceiling] = ceilings;
+
         if debug > 2 {
             pr_err!("debug={}: must be 0 to 2\n", debug);
             return Err(EINVAL);
@@ -48,6 +62,8 @@ impl Settings {
         Ok(Self {
             policy,
             ceiling,
+            user_ceiling,
+            wait_ceiling,
             skip_flush: debug == 1,
             no_promise: debug == 2,
         })

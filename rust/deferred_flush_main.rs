@@ -3,7 +3,8 @@
 //! Deferred kernel TLB flushes.
 //!
 //! A CPU in user mode that has promised to catch up is not interrupted for `vfree()` and its
-//! relatives; it flushes when it next enters the kernel. See `Documentation/design.rst`.
+//! relatives; it flushes when it next enters the kernel. With PTI, flushes of the user PCID wait for
+//! the exit to user mode. See `Documentation/design.rst`.
 
 use kernel::prelude::*;
 
@@ -33,6 +34,14 @@ module! {
             default: 33,
             description: "Flush everything above this many pages (0 to 4096, default 33)",
         },
+        user_ceiling: u32 {
+            default: 33,
+            description: "With PTI, flush user pages one by one on exit to user mode, up to this many (0 to 4096, default 33)",
+        },
+        wait_ceiling: u32 {
+            default: 33,
+            description: "With PTI, CPUs that wait for others flush up to this many user pages at once (0 to 4096, default 33)",
+        },
         debug: u32 {
             default: 0,
             description: "For tests, needs a DEBUG=1 build: 1 catch-ups do not flush, 2 arms the hooks but no CPU promises",
@@ -51,7 +60,11 @@ impl kernel::Module for DeferredFlush {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let settings = control::Settings::new(
             module_parameters::policy.value(),
-            module_parameters::ceiling.value(),
+            [
+                module_parameters::ceiling.value(),
+                module_parameters::user_ceiling.value(),
+                module_parameters::wait_ceiling.value(),
+            ],
             module_parameters::debug.value(),
         )?;
         let hooks = hooks::Registration::new(&settings)?;

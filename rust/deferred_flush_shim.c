@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
 #include <linux/array_size.h>
+#include <linux/build_bug.h>
 #include <linux/cleanup.h>
 #include <linux/cpumask.h>
 #include <linux/mutex.h>
 #include <linux/percpu.h>
+#include <linux/stddef.h>
 #include <linux/string.h>
 #include <linux/tracepoint.h>
 #include <linux/workqueue.h>
@@ -16,6 +18,11 @@
 
 #define CREATE_TRACE_POINTS
 #include "deferred_flush_trace.h"
+
+/* As percpu.rs and core/user.rs have them. */
+static_assert(offsetof(struct deferred_flush_cpu, range_bytes) == 16);
+static_assert(offsetof(struct deferred_flush_cpu, ranges) == 24);
+static_assert(sizeof_field(struct deferred_flush_cpu, ranges) == 4 * 24);
 
 /*
  * Catching up cannot be traced where it happens. While its event is on, do it
@@ -151,4 +158,10 @@ void deferred_flush_shim_trace_ipi(unsigned int cpu, u64 gen)
 void deferred_flush_shim_trace_catch_up(u64 gen, u64 count)
 {
 	trace_catch_up(gen, count);
+}
+
+void deferred_flush_shim_trace_record(unsigned long start, unsigned long end,
+				      unsigned int stride_shift, unsigned int how)
+{
+	trace_record(start, end, stride_shift, how);
 }

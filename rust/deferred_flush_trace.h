@@ -33,6 +33,33 @@ DEFINE_EVENT(deferred_flush_target, ipi,
 	TP_ARGS(target, gen)
 );
 
+/* What became of the user PCID's part of a flush of user addresses. */
+#define DEFERRED_FLUSH_HOW				\
+	{ 0, "ranges" },	/* INVLPG on exit */	\
+	{ 1, "full" },		/* CR3 write on exit */	\
+	{ 2, "now" }		/* INVPCID */
+
+TRACE_EVENT(record,
+	TP_PROTO(unsigned long start, unsigned long end,
+		 unsigned int stride_shift, unsigned int how),
+	TP_ARGS(start, end, stride_shift, how),
+	TP_STRUCT__entry(
+		__field(unsigned long, start)
+		__field(unsigned long, end)
+		__field(unsigned int, stride_shift)
+		__field(unsigned int, how)
+	),
+	TP_fast_assign(
+		__entry->start = start;
+		__entry->end = end;
+		__entry->stride_shift = stride_shift;
+		__entry->how = how;
+	),
+	TP_printk("start=%#lx end=%#lx stride_shift=%u how=%s",
+		  __entry->start, __entry->end, __entry->stride_shift,
+		  __print_symbolic(__entry->how, DEFERRED_FLUSH_HOW))
+);
+
 int deferred_flush_trace_reg(void);
 void deferred_flush_trace_unreg(void);
 

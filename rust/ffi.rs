@@ -16,6 +16,13 @@ pub(crate) struct Ops {
     pub(crate) begin: unsafe extern "C" fn(start: c_ulong, end: c_ulong) -> u64,
     pub(crate) defer: unsafe extern "C" fn(cpu: c_uint, word: *const AtomicU64, gen: u64) -> bool,
     pub(crate) catch_up: unsafe extern "C" fn(how: u32) -> bool,
+    pub(crate) record: unsafe extern "C" fn(
+        cpu: *const Cpu,
+        start: c_ulong,
+        end: c_ulong,
+        stride_shift: c_uint,
+        flags: c_uint,
+    ) -> bool,
 }
 
 mod c {
@@ -37,6 +44,12 @@ mod c {
         pub(super) fn deferred_flush_shim_trace_defer(cpu: c_uint, gen: u64);
         pub(super) fn deferred_flush_shim_trace_ipi(cpu: c_uint, gen: u64);
         pub(super) fn deferred_flush_shim_trace_catch_up(gen: u64, count: u64);
+        pub(super) fn deferred_flush_shim_trace_record(
+            start: c_ulong,
+            end: c_ulong,
+            stride_shift: c_uint,
+            how: c_uint,
+        );
 
         // deferred_flush_entry.rs
         pub(super) static deferred_flush_engine: Engine;
@@ -151,4 +164,10 @@ pub(crate) fn trace_ipi(cpu: u32, gen: u64) {
 pub(crate) fn trace_catch_up(gen: u64, count: u64) {
     // SAFETY: Has no preconditions.
     unsafe { c::deferred_flush_shim_trace_catch_up(gen, count) }
+}
+
+/// Tracepoint `deferred_flush:record`.
+pub(crate) fn trace_record(start: c_ulong, end: c_ulong, stride_shift: c_uint, how: c_uint) {
+    // SAFETY: Has no preconditions.
+    unsafe { c::deferred_flush_shim_trace_record(start, end, stride_shift, how) }
 }

@@ -4,8 +4,10 @@
 
 use crate::control::Settings;
 use crate::core_logic::policy::Policy;
+use crate::core_logic::user::{Flush, Limits, Pending, Range, Recorded};
 use crate::core_logic::word::{self, Verdict};
 use crate::ffi;
+use crate::percpu::Cpu;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::prelude::*;
 
@@ -13,7 +15,17 @@ static OPS: ffi::Ops = ffi::Ops {
     begin,
     defer,
     catch_up: ffi::catch_up,
+    record,
 };
+
+/// See [`Limits`]. Heuristics: any value a CPU sees is right.
+static USER_CEILING: AtomicU64 = AtomicU64::new(0);
+static WAIT_CEILING: AtomicU64 = AtomicU64::new(0);
+
+/// `DEFERRED_FLUSH_USER_*` of `arch/x86/include/asm/deferred_flush.h`.
+const USER_FRESH: c_uint = 1;
+const USER_TABLES: c_uint = 2;
+const USER_WAITS: c_uint = 4;
 
 /// Counts on this CPU. Not atomic: only this CPU writes, and no interrupt does.
 fn count(counter: &AtomicU64) {
@@ -66,6 +78,53 @@ unsafe extern "C" fn defer(cpu: c_uint, word: *const AtomicU64, gen: u64) -> boo
     }
 }
 
+/// Leaves the user PCID's part of a flush of user addresses to the exit to user mode.
+///
+/// `false`: the caller has to do it, by INVPCID.
+///
+/// # Safety
+///
+/// - `cpu` points to `deferred_flush_cpu` of this CPU, and interrupts are off.
+/// - [`USER_FRESH`] is set in `flags` only if the exit path has nothing to do for the loaded ASID.
+unsafe extern "C" fn record(
+    cpu: *const Cpu,
+    start: c_ulong,
+    end: c_ulong,
+    stride_shift: c_uint,
+    flags: c_uint,
+) -> bool {
+    // SAFETY: Static per-CPU variables stay valid.
+    let cpu = unsafe { &*cpu };
+    // SAFETY: Interrupts are off, and NMIs do not touch the ranges. The exit path comes later.
+    let ranges = unsafe { &mut *cpu.ranges.get() };
+    // SAFETY: Preemption is disabled as well.
+    let local = unsafe { ffi::this_local() };
+    let flush = Flush {
+        range: Range::new(start as u64, end as u64, stride_shift),
+        fresh: flags & USER_FRESH != 0,
+        tables: flags & USER_TABLES != 0,
+        waits: flags & USER_WAITS != 0,
+    };
+    let limits = Limits {
+        ceiling: USER_CEILING.load(Ordering::Relaxed),
+        wait: WAIT_CEILING.load(Ordering::Relaxed),
+    };
+
+    let mut pending = Pending::new(cpu.range_bytes.load(Ordering::Relaxed), ranges);
+    let recorded = pending.record(flush, limits);
+
+    // An NMI may have made the ranges void since. It was not about this ASID's user addresses: no
+    // NMI flushes such. See `deferred_flush_promote()`.
+    cpu.range_bytes.store(pending.bytes(), Ordering::Relaxed);
+    count(match recorded {
+        Recorded::Ranges => &local.user_ranges,
+        Recorded::Full => &local.user_full,
+        Recorded::Now => &local.user_now,
+    });
+    ffi::trace_record(start, end, stride_shift, recorded as c_uint);
+    recorded != Recorded::Now
+}
+
 /// Traces what this CPU caught up with on its way into the kernel, where nothing can be traced.
 ///
 /// Called while `deferred_flush:catch_up` is on, at system calls and timer interrupts.
@@ -104,6 +163,8 @@ impl Registration {
     pub(crate) fn new(settings: &Settings) -> Result<Self> {
         ffi::engine().set_ceiling(settings.ceiling.into());
         ffi::set_skip(settings.skip_flush);
+        USER_CEILING.store(settings.user_ceiling.into(), Ordering::Relaxed);
+        WAIT_CEILING.store(settings.wait_ceiling.into(), Ordering::Relaxed);
 
         // SAFETY: The safety sections above are the contract of `struct deferred_flush_ops`.
         unsafe { ffi::register(&OPS) }.inspect_err(|_| {

@@ -11,6 +11,7 @@ mod tests {
     use crate::core_logic::log::{Log, SLOTS};
     use crate::core_logic::policy::Policy;
     use crate::core_logic::range::PageRange;
+    use crate::core_logic::user::{Flush, Limits, Pending, Range, Recorded, RANGES};
     use crate::core_logic::word::{self, rely, Verdict, AWAY, GEN_SHIFT, WORK};
     use core::sync::atomic::{AtomicU64, Ordering};
     use kernel::prelude::*;
@@ -91,6 +92,44 @@ mod tests {
         assert_eq!(tlb.one, 2);
         assert_eq!(tlb.all, 1);
         Ok(())
+    }
+
+    #[test]
+    fn user_flushes_wait_as_ranges_or_in_full() {
+        let limits = Limits {
+            ceiling: 33,
+            wait: 2,
+        };
+        let flush = |pages: u64, fresh| Flush {
+            range: Range::new(0x1000, 0x1000 + (pages << 12), 12),
+            fresh,
+            tables: false,
+            waits: false,
+        };
+        let mut ranges = [Range::UNUSED; RANGES];
+        let mut pending = Pending::new(0, &mut ranges);
+
+        assert!(pending.record(flush(2, true), limits) == Recorded::Ranges);
+        assert!(pending.record(flush(3, false), limits) == Recorded::Ranges);
+        assert_eq!(pending.ranges().len(), 1);
+        assert_eq!(pending.ranges().first().map_or(0, |range| range.count()), 3);
+
+        let waits = Flush {
+            waits: true,
+            ..flush(2, false)
+        };
+
+        assert!(pending.record(waits, limits) == Recorded::Now);
+        assert!(pending.record(flush(34, false), limits) == Recorded::Full);
+        assert!(pending.record(waits, limits) == Recorded::Full);
+        assert!(pending.ranges().is_empty());
+
+        let tables = Flush {
+            tables: true,
+            ..flush(1, true)
+        };
+
+        assert!(pending.record(tables, limits) == Recorded::Full);
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //! The per-CPU variables of `arch/x86/mm/deferred_flush.c`, as
 //! `arch/x86/include/asm/deferred_flush.h` declares them.
 
+use crate::core_logic::user::{Range, RANGES};
+use core::cell::UnsafeCell;
+use core::mem::{offset_of, size_of};
 use core::sync::atomic::{AtomicU64, AtomicU8};
 
 /// `struct deferred_flush_cpu`: the user-mapped page.
@@ -12,7 +15,18 @@ pub(crate) struct Cpu {
     pub(crate) state: AtomicU64,
     /// Nonzero: promise on exit to user mode.
     pub(crate) promise: AtomicU8,
+    /// What waits for the user CR3: the ranges in so many bytes. Set to 0 by interrupts and NMIs.
+    pub(crate) range_bytes: AtomicU64,
+    /// Only `hooks::record()` writes them, and the exit path reads them.
+    pub(crate) ranges: UnsafeCell<[Range; RANGES]>,
 }
+
+// SAFETY: `ranges` are reached only by their CPU, with interrupts off, and not by NMIs.
+unsafe impl Sync for Cpu {}
+
+// As `deferred_flush_shim.c` has it for the other side.
+const _: () = assert!(offset_of!(Cpu, range_bytes) == 16 && offset_of!(Cpu, ranges) == 24);
+const _: () = assert!(RANGES == 4 && size_of::<Range>() == 24);
 
 /// `struct deferred_flush_local`: written by its CPU only, each field with one instruction.
 #[repr(C)]
@@ -35,6 +49,12 @@ pub(crate) struct Local {
     pub(crate) ipis: AtomicU64,
     /// `catch_ups` at the last report.
     pub(crate) reported: AtomicU64,
+    /// Flushes of user addresses that were left to the exit to user mode: as ranges, ...
+    pub(crate) user_ranges: AtomicU64,
+    /// ... as a flush of everything. ...
+    pub(crate) user_full: AtomicU64,
+    /// ... And those that were not: initiators that waited for other CPUs.
+    pub(crate) user_now: AtomicU64,
 }
 
 extern "C" {

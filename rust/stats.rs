@@ -12,7 +12,7 @@ use kernel::fmt;
 
 type Column = (&'static str, fn(&Local) -> &AtomicU64);
 
-const COLUMNS: [Column; 8] = [
+const COLUMNS: [Column; 11] = [
     ("flushes", |local| &local.flushes),
     ("deferred", |local| &local.deferred),
     ("ipis", |local| &local.ipis),
@@ -21,6 +21,9 @@ const COLUMNS: [Column; 8] = [
     ("pages", |local| &local.pages),
     ("full", |local| &local.full),
     ("tlb_gen", |local| &local.tlb_gen),
+    ("user_ranges", |local| &local.user_ranges),
+    ("user_full", |local| &local.user_full),
+    ("user_now", |local| &local.user_now),
 ];
 
 /// Prints all counters.

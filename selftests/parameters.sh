@@ -40,10 +40,12 @@ if [ ! -f "$module" ]; then
 	ktap_skip_all "no $module"
 	exit "$KSFT_SKIP"
 fi
-ktap_set_plan 15
+ktap_set_plan 17
 
 refuses "policy_out_of_range" policy=2 "policy=2: must be"
 refuses "ceiling_out_of_range" ceiling=4097 "ceiling=4097: must be"
+refuses "user_ceiling_out_of_range" user_ceiling=4097 "user_ceiling=4097: must be"
+refuses "wait_ceiling_out_of_range" wait_ceiling=4097 "wait_ceiling=4097: must be"
 refuses "debug_out_of_range" debug=3 "debug=3: must be"
 refuses "debug_needs_a_debug_build" debug=1 "debug=1: this module was built without"
 

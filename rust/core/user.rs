@@ -4,9 +4,9 @@
 //!
 //! With PTI each mm has two PCIDs. A flush of user addresses has to reach the kernel's at once; the
 //! user's is not in use until the exit to user mode. What is recorded here, the exit path replays by
-//! INVLPG after it has loaded the user CR3. Nothing calls this yet.
+//! INVLPG after it has loaded the user CR3.
 
-/// Ranges that are remembered.
+/// Ranges that are remembered; `DEFERRED_FLUSH_RANGES` of `arch/x86/include/asm/deferred_flush.h`.
 pub const RANGES: usize = 4;
 
 /// Addresses that are flushed one by one: `start`, `start + step`, ... below `end`.
@@ -45,6 +45,14 @@ impl Range {
     pub fn count(&self) -> u64 {
         self.end.wrapping_sub(self.start) >> self.step.trailing_zeros()
     }
+
+    /// To fill places that are not in use.
+    // INVARIANT: One address.
+    pub const UNUSED: Self = Self {
+        start: 0,
+        end: 1,
+        step: 1,
+    };
 
     /// The addresses, in the order of the replay.
     pub fn addresses(self) -> impl Iterator<Item = u64> {
@@ -95,45 +103,67 @@ impl Range {
     }
 }
 
+/// A flush of user addresses that has reached the kernel PCID.
+#[derive(Clone, Copy, Debug)]
+pub struct Flush {
+    /// The addresses. `None`: cannot be written down, see [`Range::new`].
+    pub range: Option<Range>,
+    /// Nothing is pending: what is recorded so far has been flushed.
+    pub fresh: bool,
+    /// Page tables are freed: the ways to them have to be flushed, too, wherever they are cached.
+    pub tables: bool,
+    /// This CPU is the initiator, and about to wait for others.
+    pub waits: bool,
+}
+
+/// Numbers of addresses.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// As many may be flushed one by one on exit to user mode.
+    pub ceiling: u64,
+    /// As many are flushed at once by an initiator that waits for other CPUs: it has the time.
+    pub wait: u64,
+}
+
 /// What has become of a flush.
-#[must_use = "a flush that has not been recorded has to be made up for by a full one"]
+#[must_use = "a flush that has not been recorded has to be made up for"]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recorded {
     /// The exit path will flush these addresses.
     Ranges,
     /// It has to flush all of the user PCID.
     Full,
+    /// Not recorded: to be flushed by the caller, at once.
+    Now,
 }
 
 /// What the user PCID of the loaded ASID waits for.
 ///
-/// In the page that user mode can read by Meltdown: user addresses only.
+/// It lies in the page that user mode can read by Meltdown: there are user addresses only, and that
+/// of the LDT.
 ///
 /// # Invariants
 ///
 /// `bytes` is the size of the ranges in use, which are the first ones. 0: there are none, and if a
 /// flush is pending, it is one of everything.
-#[repr(C)]
 #[derive(Debug)]
-pub struct Pending {
+pub struct Pending<'a> {
     bytes: u64,
-    ranges: [Range; RANGES],
+    ranges: &'a mut [Range; RANGES],
 }
 
 const RANGE_BYTES: u64 = size_of::<Range>() as u64;
 
-impl Pending {
-    /// Nothing is recorded.
-    pub const fn new() -> Self {
-        // INVARIANT: No range is in use.
-        Self {
-            bytes: 0,
-            ranges: [Range {
-                start: 0,
-                end: 0,
-                step: 0,
-            }; RANGES],
-        }
+impl<'a> Pending<'a> {
+    /// What is recorded in the first `bytes` bytes of `ranges`.
+    pub fn new(bytes: u64, ranges: &'a mut [Range; RANGES]) -> Self {
+        // INVARIANT: `bytes` is what `bytes()` returned last, or 0.
+        Self { bytes, ranges }
+    }
+
+    /// Size of the ranges in use: to be handed to the exit path.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// The ranges in use.
@@ -145,7 +175,8 @@ impl Pending {
     }
 
     /// Forgets all ranges: what is pending is a full flush.
-    pub fn promote(&mut self) -> Recorded {
+    fn promote(&mut self) -> Recorded {
+        // INVARIANT: No range is in use.
         self.bytes = 0;
         Recorded::Full
     }
@@ -167,34 +198,41 @@ impl Pending {
         true
     }
 
-    /// Removes a range in use, and returns it.
-    fn take(&mut self, index: usize) -> Option<Range> {
-        let last = *self.ranges().last()?;
-        let slot = self.ranges.get_mut(index)?;
-        let range = *slot;
+    /// Removes a range in use.
+    fn remove(&mut self, index: usize) {
+        let Some(last) = self.ranges().last().copied() else {
+            return;
+        };
 
-        *slot = last;
-        self.bytes = self.bytes.wrapping_sub(RANGE_BYTES);
-        Some(range)
+        // INVARIANT: The last one in use takes the place.
+        if let Some(slot) = self.ranges.get_mut(index) {
+            *slot = last;
+            self.bytes = self.bytes.wrapping_sub(RANGE_BYTES);
+        }
     }
 
-    /// Adds `range`.
-    ///
-    /// `fresh`: what is recorded so far has been flushed. Otherwise, if it is a full flush it stays
-    /// one. More than `ceiling` addresses become a full flush.
-    pub fn record(&mut self, mut range: Range, fresh: bool, ceiling: u64) -> Recorded {
-        if fresh {
+    /// Adds a flush, unless the caller has to do it at once.
+    pub fn record(&mut self, flush: Flush, limits: Limits) -> Recorded {
+        if flush.fresh {
+            // INVARIANT: No range is in use.
             self.bytes = 0;
         } else if self.bytes == 0 {
             return Recorded::Full;
         }
-        if range.count() > ceiling {
+        if flush.tables {
             return self.promote();
         }
+        match flush.range {
+            Some(range) if flush.waits && range.count() <= limits.wait => Recorded::Now,
+            Some(range) if range.count() <= limits.ceiling => self.add(range, limits.ceiling),
+            _ => self.promote(),
+        }
+    }
 
+    fn add(&mut self, mut range: Range, ceiling: u64) -> Recorded {
         // Each turn takes a range out, or is the last.
         while let Some((index, joined)) = self.joinable(&range).or_else(|| self.bridge(&range)) {
-            self.take(index);
+            self.remove(index);
             range = joined;
         }
         if self.count().saturating_add(range.count()) > ceiling || !self.push(range) {
@@ -225,17 +263,27 @@ impl Pending {
     }
 }
 
-impl Default for Pending {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const CEILING: u64 = 33;
+    const LIMITS: Limits = Limits {
+        ceiling: 33,
+        wait: 5,
+    };
+    const MANY: Limits = Limits {
+        ceiling: 2000,
+        wait: 0,
+    };
+
+    fn flush(range: Range, fresh: bool) -> Flush {
+        Flush {
+            range: Some(range),
+            fresh,
+            tables: false,
+            waits: false,
+        }
+    }
 
     fn pages(first: u64, count: u64) -> Range {
         Range::new(first << 12, (first + count) << 12, 12).unwrap()
@@ -244,7 +292,7 @@ mod tests {
     fn record(pending: &mut Pending, first: u64, count: u64) -> Recorded {
         let fresh = pending.ranges().is_empty();
 
-        pending.record(pages(first, count), fresh, CEILING)
+        pending.record(flush(pages(first, count), fresh), LIMITS)
     }
 
     #[test]
@@ -260,7 +308,8 @@ mod tests {
     #[test]
     fn adjacent_ranges_are_joined_in_both_directions() {
         for order in [[1, 2, 3], [3, 2, 1], [1, 3, 2]] {
-            let mut pending = Pending::new();
+            let mut ranges = [Range::UNUSED; RANGES];
+            let mut pending = Pending::new(0, &mut ranges);
 
             for page in order {
                 assert_eq!(record(&mut pending, page, 1), Recorded::Ranges);
@@ -273,33 +322,42 @@ mod tests {
     fn pages_cover_huge_pages_and_not_the_other_way_round() {
         let huge = Range::new(0x200000, 0x600000, 21).unwrap();
         let small = Range::new(0x200000, 0x600000, 12).unwrap();
-        let mut pending = Pending::new();
+        let mut ranges = [Range::UNUSED; RANGES];
+        let mut pending = Pending::new(0, &mut ranges);
 
-        assert_eq!(pending.record(huge, true, 2000), Recorded::Ranges);
-        assert_eq!(pending.record(small, false, 2000), Recorded::Ranges);
+        assert_eq!(pending.record(flush(huge, true), MANY), Recorded::Ranges);
+        assert_eq!(pending.record(flush(small, false), MANY), Recorded::Ranges);
         assert_eq!(pending.ranges(), [small]);
-        assert_eq!(pending.record(huge, false, 2000), Recorded::Ranges);
+        assert_eq!(pending.record(flush(huge, false), MANY), Recorded::Ranges);
         assert_eq!(pending.ranges(), [small]);
 
-        assert_eq!(pending.record(huge, true, 2000), Recorded::Ranges);
+        assert_eq!(pending.record(flush(huge, true), MANY), Recorded::Ranges);
         assert_eq!(record(&mut pending, 0x200, 1), Recorded::Ranges);
         assert_eq!(pending.ranges(), [huge, pages(0x200, 1)]);
     }
 
     #[test]
     fn more_than_the_ceiling_is_full_and_stays_so() {
-        let mut pending = Pending::new();
+        let mut ranges = [Range::UNUSED; RANGES];
+        let mut pending = Pending::new(0, &mut ranges);
 
         assert_eq!(record(&mut pending, 0, 33), Recorded::Ranges);
         assert_eq!(record(&mut pending, 100, 1), Recorded::Full);
         assert!(pending.ranges().is_empty());
-        assert_eq!(pending.record(pages(7, 1), false, CEILING), Recorded::Full);
-        assert_eq!(pending.record(pages(7, 1), true, CEILING), Recorded::Ranges);
+        assert_eq!(
+            pending.record(flush(pages(7, 1), false), LIMITS),
+            Recorded::Full
+        );
+        assert_eq!(
+            pending.record(flush(pages(7, 1), true), LIMITS),
+            Recorded::Ranges
+        );
     }
 
     #[test]
     fn a_fifth_range_takes_the_nearest_gap_along() {
-        let mut pending = Pending::new();
+        let mut ranges = [Range::UNUSED; RANGES];
+        let mut pending = Pending::new(0, &mut ranges);
 
         for first in [0, 10, 20, 30] {
             assert_eq!(record(&mut pending, first, 1), Recorded::Ranges);
@@ -311,10 +369,71 @@ mod tests {
 
     #[test]
     fn what_is_fresh_forgets_what_was_flushed() {
-        let mut pending = Pending::new();
+        let mut ranges = [Range::UNUSED; RANGES];
+        let mut pending = Pending::new(0, &mut ranges);
 
         assert_eq!(record(&mut pending, 1, 1), Recorded::Ranges);
-        assert_eq!(pending.record(pages(9, 1), true, CEILING), Recorded::Ranges);
+        assert_eq!(
+            pending.record(flush(pages(9, 1), true), LIMITS),
+            Recorded::Ranges
+        );
         assert_eq!(pending.ranges(), [pages(9, 1)]);
+    }
+
+    #[test]
+    fn freed_tables_are_a_full_flush() {
+        let mut ranges = [Range::UNUSED; RANGES];
+        let mut pending = Pending::new(0, &mut ranges);
+        let tables = Flush {
+            tables: true,
+            waits: true,
+            ..flush(pages(1, 1), true)
+        };
+
+        assert_eq!(pending.record(tables, LIMITS), Recorded::Full);
+        assert_eq!(record(&mut pending, 1, 1), Recorded::Ranges);
+        assert_eq!(
+            pending.record(
+                Flush {
+                    fresh: false,
+                    ..tables
+                },
+                LIMITS
+            ),
+            Recorded::Full
+        );
+        assert!(pending.ranges().is_empty());
+    }
+
+    #[test]
+    fn an_initiator_that_waits_flushes_a_few_at_once() {
+        let mut ranges = [Range::UNUSED; RANGES];
+        let mut pending = Pending::new(0, &mut ranges);
+        let waits = |count, fresh| Flush {
+            waits: true,
+            ..flush(pages(1, count), fresh)
+        };
+
+        assert_eq!(pending.record(waits(5, true), LIMITS), Recorded::Now);
+        assert!(pending.ranges().is_empty());
+        assert_eq!(pending.record(waits(6, true), LIMITS), Recorded::Ranges);
+        // What is pending stays so.
+        assert_eq!(pending.record(waits(5, false), LIMITS), Recorded::Now);
+        assert_eq!(pending.ranges(), [pages(1, 6)]);
+        // A full flush covers it.
+        assert_eq!(pending.record(waits(99, false), LIMITS), Recorded::Full);
+        assert_eq!(pending.record(waits(5, false), LIMITS), Recorded::Full);
+    }
+
+    #[test]
+    fn what_cannot_be_written_down_is_a_full_flush() {
+        let mut ranges = [Range::UNUSED; RANGES];
+        let mut pending = Pending::new(0, &mut ranges);
+        let flush = Flush {
+            range: None,
+            ..flush(pages(1, 1), true)
+        };
+
+        assert_eq!(pending.record(flush, LIMITS), Recorded::Full);
     }
 }
