@@ -13,7 +13,7 @@ if [ ! -f "$module" ] || [ ! -d $tracing/events ]; then
 	ktap_skip_all "no $module, or no tracefs"
 	exit "$KSFT_SKIP"
 fi
-ktap_set_plan 5
+ktap_set_plan 6
 
 insmod "$module"
 echo >$tracing/trace
@@ -21,6 +21,7 @@ echo 1 >$tracing/events/deferred_flush/enable
 # The probes of catch_up are added by a worker.
 sleep 1
 TEST_ROUNDS=20 "$here/vfree_storm" >/dev/null 2>&1
+taskset -c 0 "$here/flush_loop" dontneed 3 10 >/dev/null
 cp $tracing/trace ./trace.txt
 
 for event in ipi defer catch_up; do
@@ -32,6 +33,14 @@ for event in ipi defer catch_up; do
 		ktap_test_fail "$event"
 	fi
 done
+# User flushes are recorded only if the user page tables have PCIDs of their own.
+if ! grep -qw pti /proc/cpuinfo || ! grep -qw pcid /proc/cpuinfo; then
+	ktap_test_skip "record: no PTI with PCIDs"
+elif grep -q " record: .* how=ranges" ./trace.txt; then
+	ktap_test_pass "record"
+else
+	ktap_test_fail "record"
+fi
 if rmmod deferred_flush; then ktap_test_pass "unloads_while_on"; else ktap_test_fail "unloads_while_on"; fi
 # What it left in the kernel's own tracepoints would run now.
 sleep 1

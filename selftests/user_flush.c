@@ -1,0 +1,662 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A system call changes what user addresses map to.  Right after it, user mode
+ * must not see what was there before: by every way back to user mode, for pages
+ * in any number and order, alone and with other threads.  With PTI and PCIDs the
+ * kernel has translations of its own, so that it alone seeing the new pages
+ * proves nothing; and reads, unlike writes, do not fault on old translations.
+ *
+ * Also built with -m32, for the ways back that only 32-bit programs take.
+ */
+#define _GNU_SOURCE
+#include <linux/sockios.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <x86intrin.h>
+#include "kselftest_harness.h"
+#include "deferred_flush_test.h"
+
+#define PAGE		4096UL
+#define HUGE		(2UL << 20)
+#define MAX_PAGES	80
+#define AREA_PAGES	(3 * MAX_PAGES)
+#define MIN_ROUNDS	3
+#define EFLAGS_TF	0x100UL
+
+/* The same pages for reading and, as the kernel sees them, for writing. */
+static const int counts[] = { 1, 2, 3, 10, 33, 34, 70 };
+
+enum order { ADJACENT, REVERSED, SCATTERED, SHUFFLED, NR_ORDERS };
+
+/* Ways to enter the kernel, and thus to leave it. */
+enum way {
+	BY_LIBC,	/* SYSCALL or SYSENTER; SYSRET */
+	BY_INT80,	/* IRET */
+	BY_STEPPING,	/* as BY_LIBC, but with TF: IRET, and a #DB at once */
+};
+
+/* System calls by their numbers for the compiled ABI, and for INT 0x80. */
+struct call {
+	long nr;
+	long nr_int80;
+};
+
+static const struct call call_munmap = { SYS_munmap, 91 };
+static const struct call call_mprotect = { SYS_mprotect, 125 };
+static const struct call call_mremap = { SYS_mremap, 163 };
+static const struct call call_madvise = { SYS_madvise, 219 };
+static const struct call call_process_vm_writev = { SYS_process_vm_writev, 348 };
+
+struct compat_iovec {
+	uint32_t base;
+	uint32_t len;
+};
+
+/* Arguments in memory, where INT 0x80 can point to. */
+static struct args {
+	uint64_t values[MAX_PAGES];
+	struct iovec local[MAX_PAGES], remote[MAX_PAGES];
+	struct compat_iovec compat_local[MAX_PAGES], compat_remote[MAX_PAGES];
+} *args;
+
+static uint64_t next_value = 1;
+static sigjmp_buf fault_env;
+static int cpus[MAX_CPUS];
+static int nr_cpus;
+
+/* Before main(): each test is a child, whose mm has never been on another CPU. */
+__attribute__((constructor)) static void pin(void)
+{
+	nr_cpus = allowed_cpus(cpus);
+	if (nr_cpus < 1 || pin_to(cpus[0]))
+		_exit(KSFT_FAIL);
+}
+
+static long int80(long nr, long a, long b, long c, long d, long e)
+{
+	long ret;
+
+#ifdef __x86_64__
+	asm volatile("mov %%rbp, %%r12; xor %%ebp, %%ebp; int $0x80; mov %%r12, %%rbp"
+		     : "=a" (ret)
+		     : "a" (nr), "b" (a), "c" (b), "d" (c), "S" (d), "D" (e)
+		     : "r8", "r9", "r10", "r11", "r12", "memory");
+#else
+	asm volatile("push %%ebp; xor %%ebp, %%ebp; int $0x80; pop %%ebp"
+		     : "=a" (ret)
+		     : "a" (nr), "b" (a), "c" (b), "d" (c), "S" (d), "D" (e)
+		     : "memory");
+#endif
+	return ret;
+}
+
+static long enter(enum way way, const struct call *call, long a, long b, long c, long d, long e)
+{
+	long ret;
+
+	if (way == BY_INT80)
+		return int80(call->nr_int80, a, b, c, d, e);
+	if (way == BY_STEPPING)
+		__writeeflags(__readeflags() | EFLAGS_TF);
+	ret = syscall(call->nr, a, b, c, d, e, 0L);
+	if (way == BY_STEPPING)
+		__writeeflags(__readeflags() & ~EFLAGS_TF);
+	return ret;
+}
+
+static void on_fault(int sig)
+{
+	siglongjmp(fault_env, 1);
+}
+
+static void on_trap(int sig)
+{
+}
+
+static uint64_t read_page(const char *area, int page)
+{
+	return *(volatile uint64_t *)(area + page * PAGE);
+}
+
+/* True if the page could be read, or written, without a fault. */
+static bool access_page(char *area, int page, bool write)
+{
+	/* The handler blocks nothing, so there is no mask to be restored. */
+	if (sigsetjmp(fault_env, 0))
+		return false;
+	if (write)
+		*(volatile uint64_t *)(area + page * PAGE) = 1;
+	else
+		read_page(area, page);
+	return true;
+}
+
+/* INT 0x80 has addresses of 32 bits. */
+#ifdef __x86_64__
+#define LOW	MAP_32BIT
+#else
+#define LOW	0
+#endif
+
+/*
+ * The pages that a test changes are in the middle of the area, so that their page
+ * tables stay.
+ */
+static char *map_area(int flags, int fd)
+{
+	return mmap(NULL, AREA_PAGES * PAGE, PROT_READ | PROT_WRITE, flags | LOW, fd, 0);
+}
+
+static int page_at(enum order order, int i, int count)
+{
+	switch (order) {
+	case REVERSED:
+		return count - 1 - i;
+	case SCATTERED:
+		return 2 * i;
+	case SHUFFLED:
+		/* Neighbours come late, so that what is between joins ranges. */
+		return i % 2 ? count - 1 - i / 2 : i / 2;
+	default:
+		return i;
+	}
+}
+
+FIXTURE(user_flush)
+{
+	char *area;
+	int fd;
+	uint64_t stale;
+	uint64_t rounds;
+};
+
+FIXTURE_VARIANT(user_flush)
+{
+	enum way way;
+};
+
+FIXTURE_VARIANT_ADD(user_flush, syscall) { .way = BY_LIBC };
+FIXTURE_VARIANT_ADD(user_flush, int80) { .way = BY_INT80 };
+FIXTURE_VARIANT_ADD(user_flush, stepping) { .way = BY_STEPPING };
+
+FIXTURE_SETUP(user_flush)
+{
+	struct sigaction fault = { .sa_handler = on_fault, .sa_flags = SA_NODEFER };
+	struct sigaction trap = { .sa_handler = on_trap };
+	int i;
+
+	self->stale = 0;
+	self->rounds = 0;
+	ASSERT_EQ(0, sigaction(SIGSEGV, &fault, NULL));
+	ASSERT_EQ(0, sigaction(SIGTRAP, &trap, NULL));
+
+	/* Has all page tables that the tests need: none is freed. */
+	args = (void *)map_area(MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	ASSERT_NE(MAP_FAILED, (void *)args);
+	ASSERT_LE(sizeof(*args), AREA_PAGES * PAGE);
+	self->fd = memfd_create("user_flush", 0);
+	ASSERT_LE(0, self->fd);
+	ASSERT_EQ(0, ftruncate(self->fd, AREA_PAGES * PAGE));
+	self->area = map_area(MAP_PRIVATE, self->fd);
+	ASSERT_NE(MAP_FAILED, self->area);
+	for (i = 0; i < AREA_PAGES; i++)
+		read_page(self->area, i);
+
+	if (variant->way == BY_INT80 &&
+	    (sigsetjmp(fault_env, 0) ||
+	     int80(20 /* getpid */, 0, 0, 0, 0, 0) != getpid()))
+		SKIP(return, "no INT 0x80");
+}
+
+FIXTURE_TEARDOWN(user_flush)
+{
+	close(self->fd);
+}
+
+/* Replaces the area by pages that nobody has written, in the same place. */
+static bool renew(char *area, int flags, int fd)
+{
+	return mmap(area, AREA_PAGES * PAGE, PROT_READ | PROT_WRITE,
+		    flags | MAP_FIXED, fd, 0) == area;
+}
+
+/*
+ * Writes @count pages of a private mapping by one system call: each becomes a
+ * copy, with a flush of its own.
+ */
+static bool copy_pages(enum way way, char *area, enum order order, int count)
+{
+	bool compat = way == BY_INT80;
+	int i;
+
+	for (i = 0; i < count; i++) {
+		char *page = area + (MAX_PAGES + page_at(order, i, count)) * PAGE;
+		uint64_t *value = &args->values[i];
+
+		*value = next_value + i;
+		args->local[i] = (struct iovec){ value, sizeof(*value) };
+		args->remote[i] = (struct iovec){ page, sizeof(*value) };
+		args->compat_local[i] = (struct compat_iovec){
+			(uintptr_t)value, sizeof(*value)
+		};
+		args->compat_remote[i] = (struct compat_iovec){
+			(uintptr_t)page, sizeof(*value)
+		};
+	}
+	return enter(way, &call_process_vm_writev, getpid(),
+		     compat ? (long)args->compat_local : (long)args->local, count,
+		     compat ? (long)args->compat_remote : (long)args->remote,
+		     count) == (long)(count * sizeof(uint64_t));
+}
+
+static uint64_t stale_copies(const char *area, enum order order, int count)
+{
+	uint64_t stale = 0;
+	int i;
+
+	for (i = 0; i < count; i++)
+		stale += read_page(area, MAX_PAGES + page_at(order, i, count)) !=
+			 next_value + i;
+	next_value += count;
+	return stale;
+}
+
+static void report(struct __test_metadata *_metadata, const char *what, uint64_t rounds,
+		   uint64_t stale)
+{
+	printf("# user_flush: what=%s rounds=%llu stale=%llu\n", what,
+	       (unsigned long long)rounds, (unsigned long long)stale);
+	EXPECT_EQ(0, stale);
+}
+
+TEST_F(user_flush, copies_in_any_order)
+{
+	uint64_t end = now_ms() + test_ms();
+	enum order order;
+	unsigned int i;
+	int page;
+
+	while (now_ms() < end || self->rounds < MIN_ROUNDS) {
+		for (order = ADJACENT; order < NR_ORDERS; order++) {
+			for (i = 0; i < ARRAY_SIZE(counts); i++) {
+				ASSERT_TRUE(renew(self->area, MAP_PRIVATE, self->fd));
+				/* Caches the pages of the file. */
+				for (page = 0; page < AREA_PAGES; page++)
+					read_page(self->area, page);
+				ASSERT_TRUE(copy_pages(variant->way, self->area, order,
+						       counts[i]));
+				self->stale += stale_copies(self->area, order, counts[i]);
+			}
+		}
+		self->rounds++;
+	}
+	report(_metadata, "copy", self->rounds, self->stale);
+}
+
+/* Anonymous pages, all of them written, read and cached. */
+static bool fill(char *area)
+{
+	int page;
+
+	if (!renew(area, MAP_PRIVATE | MAP_ANONYMOUS, -1) ||
+	    madvise(area, AREA_PAGES * PAGE, MADV_NOHUGEPAGE))
+		return false;
+	for (page = 0; page < AREA_PAGES; page++)
+		*(volatile uint64_t *)(area + page * PAGE) = next_value;
+	return true;
+}
+
+TEST_F(user_flush, dontneed_unmap_protect_and_remap)
+{
+	uint64_t end = now_ms() + test_ms();
+	char *other = map_area(MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	long start = (long)(self->area + MAX_PAGES * PAGE);
+	unsigned int i;
+	int page;
+
+	ASSERT_NE(MAP_FAILED, other);
+	while (now_ms() < end || self->rounds < MIN_ROUNDS) {
+		for (i = 0; i < ARRAY_SIZE(counts); i++) {
+			int first = MAX_PAGES, last = MAX_PAGES + counts[i];
+			long bytes = counts[i] * PAGE;
+
+			ASSERT_TRUE(fill(self->area));
+			ASSERT_EQ(0, enter(variant->way, &call_madvise, start, bytes,
+					   MADV_DONTNEED, 0, 0));
+			for (page = first; page < last; page++)
+				self->stale += read_page(self->area, page) != 0;
+
+			ASSERT_TRUE(fill(self->area));
+			ASSERT_EQ(0, enter(variant->way, &call_mprotect, start, bytes,
+					   PROT_READ, 0, 0));
+			for (page = first; page < last; page++)
+				self->stale += access_page(self->area, page, true);
+			ASSERT_EQ(0, enter(variant->way, &call_mprotect, start, bytes,
+					   PROT_NONE, 0, 0));
+			for (page = first; page < last; page++)
+				self->stale += access_page(self->area, page, false);
+
+			ASSERT_TRUE(fill(self->area));
+			ASSERT_TRUE(fill(other));
+			next_value++;
+			for (page = first; page < last; page++)
+				*(uint64_t *)(self->area + page * PAGE) = next_value;
+			ASSERT_EQ((long)other, enter(variant->way, &call_mremap, start, bytes,
+						     bytes, MREMAP_MAYMOVE | MREMAP_FIXED,
+						     (long)other));
+			for (page = first; page < last; page++) {
+				self->stale += access_page(self->area, page, false);
+				self->stale += read_page(other, page - first) != next_value;
+			}
+
+			ASSERT_TRUE(fill(self->area));
+			ASSERT_EQ(0, enter(variant->way, &call_munmap, start, bytes, 0, 0, 0));
+			for (page = first; page < last; page++)
+				self->stale += access_page(self->area, page, false);
+		}
+		self->rounds++;
+	}
+	report(_metadata, "unmap", self->rounds, self->stale);
+}
+
+/* Room for huge pages, aligned to one. */
+static char *map_huge(unsigned long count)
+{
+	char *area = mmap(NULL, (count + 1) * HUGE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | LOW, -1, 0);
+
+	if (area == MAP_FAILED)
+		return NULL;
+	return (char *)(((uintptr_t)area + HUGE - 1) & ~(HUGE - 1));
+}
+
+/*
+ * Pages are moved by page table, each with its own flush: a few addresses, then
+ * everything, and the other way round.
+ */
+TEST_F(user_flush, few_and_many_in_one_call)
+{
+	static const struct { int before, after; } splits[] = { { 10, 60 }, { 60, 10 } };
+	uint64_t end = now_ms() + test_ms();
+	char *from = map_huge(4), *to;
+	unsigned int i;
+	int page;
+
+	ASSERT_NE(NULL, from);
+	to = from + 2 * HUGE;
+	ASSERT_EQ(0, madvise(from, 4 * HUGE, MADV_NOHUGEPAGE));
+	while (now_ms() < end || self->rounds < MIN_ROUNDS) {
+		for (i = 0; i < ARRAY_SIZE(splits); i++) {
+			long first = HUGE - splits[i].before * PAGE;
+			int pages = splits[i].before + splits[i].after;
+
+			ASSERT_EQ(from + first,
+				  mmap(from + first, pages * PAGE, PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+			/* The first and the last page keep the tables. */
+			from[0] = 1;
+			from[2 * HUGE - 1] = 1;
+			to[0] = 1;
+			to[2 * HUGE - 1] = 1;
+			for (page = 0; page < pages; page++)
+				*(volatile uint64_t *)(from + first + page * PAGE) = 7;
+			ASSERT_EQ((long)(to + first),
+				  enter(variant->way, &call_mremap, (long)(from + first),
+					pages * PAGE, pages * PAGE,
+					MREMAP_MAYMOVE | MREMAP_FIXED, (long)(to + first)));
+			for (page = 0; page < pages; page++) {
+				self->stale += access_page(from + first, page, false);
+				self->stale += read_page(to + first, page) != 7;
+			}
+		}
+		self->rounds++;
+	}
+	report(_metadata, "few and many", self->rounds, self->stale);
+}
+
+TEST_F(user_flush, huge_pages_are_split)
+{
+	uint64_t end = now_ms() + test_ms();
+	const int pages = 2 * HUGE / PAGE;
+	char *huge = map_huge(2);
+	int page;
+
+	ASSERT_NE(NULL, huge);
+	if (madvise(huge, 2 * HUGE, MADV_HUGEPAGE))
+		SKIP(return, "no huge pages");
+	while (now_ms() < end || self->rounds < MIN_ROUNDS) {
+		ASSERT_EQ(0, madvise(huge, 2 * HUGE, MADV_DONTNEED));
+		for (page = 0; page < pages; page++)
+			*(volatile uint64_t *)(huge + page * PAGE) = 7;
+		/* Both are flushed by one address each, ... */
+		ASSERT_EQ(0, enter(variant->way, &call_mprotect, (long)huge, 2 * HUGE,
+				   PROT_READ, 0, 0));
+		for (page = 0; page < pages; page += 111)
+			self->stale += access_page(huge, page, true);
+		ASSERT_EQ(0, enter(variant->way, &call_mprotect, (long)huge, 2 * HUGE,
+				   PROT_READ | PROT_WRITE, 0, 0));
+		/* ... and these pages, of one that is split, one by one. */
+		ASSERT_EQ(0, enter(variant->way, &call_madvise, (long)(huge + 5 * PAGE),
+				   3 * PAGE, MADV_DONTNEED, 0, 0));
+		for (page = 0; page < pages; page++)
+			self->stale += read_page(huge, page) !=
+				       (page >= 5 && page < 8 ? 0 : 7);
+		self->rounds++;
+	}
+	report(_metadata, "huge", self->rounds, self->stale);
+}
+
+/* The child has what was there at fork(), whatever its parent writes then. */
+TEST_F(user_flush, copies_after_fork)
+{
+	uint64_t end = now_ms() + test_ms();
+	int status, page, count = 10;
+	pid_t pid;
+
+	while (now_ms() < end || self->rounds < MIN_ROUNDS) {
+		ASSERT_TRUE(fill(self->area));
+		pid = fork();
+		ASSERT_LE(0, pid);
+		if (!pid) {
+			/* Its parent runs first, or not.  Both are on one CPU. */
+			sched_yield();
+			for (page = 0; page < AREA_PAGES; page++)
+				if (read_page(self->area, page) != next_value)
+					_exit(1);
+			_exit(0);
+		}
+		next_value++;
+		*(volatile uint64_t *)self->area = next_value;
+		ASSERT_TRUE(copy_pages(variant->way, self->area, SHUFFLED, count));
+		self->stale += stale_copies(self->area, SHUFFLED, count);
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		self->stale += status != 0;
+		self->rounds++;
+	}
+	report(_metadata, "fork", self->rounds, self->stale);
+}
+
+/* --- flushes that are pending while the CPU does something else */
+
+static char *received;
+static _Atomic uint64_t received_stale;
+
+/* What recv() has written by now is what user mode sees first, here. */
+static void on_alarm(int sig)
+{
+	int page;
+
+	for (page = 0; page < MAX_PAGES; page++)
+		if (read_page(received, page) != next_value)
+			received_stale++;
+}
+
+/*
+ * The child sends the pages, and interrupts its parent once that has them and
+ * sleeps for more.  On one CPU, the mm is switched with flushes pending; on two,
+ * they are still pending when the handler is called.
+ */
+static void sender(int fd, int cpu, pid_t parent)
+{
+	char *page = map_area(MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	int i, left;
+
+	if (page == MAP_FAILED || pin_to(cpu))
+		_exit(1);
+	for (i = 0; i < MAX_PAGES; i++) {
+		*(uint64_t *)page = next_value;
+		if (write(fd, page, PAGE) != PAGE)
+			_exit(1);
+		/* It has flushes of its own, too. */
+		if (madvise(page, PAGE, MADV_DONTNEED))
+			_exit(1);
+	}
+	do {
+		sleep_ms(20);
+		if (ioctl(fd, SIOCOUTQ, &left))
+			_exit(1);
+	} while (left);
+	kill(parent, SIGALRM);
+	_exit(0);
+}
+
+TEST(signals_and_other_processes_in_between)
+{
+	struct sigaction action = { .sa_handler = on_alarm };
+	uint64_t end = now_ms() + 2 * test_ms();
+	uint64_t rounds = 0;
+	int fds[2], fd, status, page;
+	pid_t pid;
+
+	ASSERT_EQ(0, sigaction(SIGALRM, &action, NULL));
+	fd = memfd_create("user_flush", 0);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ftruncate(fd, AREA_PAGES * PAGE));
+	received = map_area(MAP_PRIVATE, fd);
+	ASSERT_NE(MAP_FAILED, received);
+	while (now_ms() < end || rounds < MIN_ROUNDS) {
+		ASSERT_TRUE(renew(received, MAP_PRIVATE, fd));
+		next_value++;
+		ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
+		pid = fork();
+		ASSERT_LE(0, pid);
+		if (!pid)
+			sender(fds[1], cpus[rounds % 2 % nr_cpus], getppid());
+		/* If the signal comes too early, recv() returns all the same. */
+		close(fds[1]);
+		/* Caches the pages of the file.  Not the last one: it is never sent. */
+		for (page = 0; page < MAX_PAGES; page++)
+			read_page(received, page);
+		ASSERT_EQ(MAX_PAGES * (ssize_t)PAGE,
+			  recv(fds[0], received, (MAX_PAGES + 1) * PAGE, MSG_WAITALL));
+		on_alarm(SIGALRM);
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		ASSERT_EQ(0, status);
+		close(fds[0]);
+		rounds++;
+	}
+	report(_metadata, "receive", rounds, received_stale);
+}
+
+/* --- other threads */
+
+enum mode { SPINS, CALLS, SIGNALS, SLEEPS, NR_MODES };
+
+static char *shared;
+static _Atomic uint64_t shared_value;
+static _Atomic uint64_t shared_stale, shared_reads;
+static atomic_bool stop;
+
+struct reader {
+	pthread_t thread;
+	int cpu;
+	enum mode mode;
+};
+
+/* Reads the page in user mode, between whatever its mode is. */
+static void *reader(void *arg)
+{
+	struct reader *self = arg;
+	uint64_t before, value;
+
+	if (pin_to(self->cpu))
+		return NULL;
+	while (!stop) {
+		before = shared_value;
+		value = read_page(shared, 0);
+		/* It only grows.  Less than what has been written long ago is old. */
+		if (value < before)
+			shared_stale++;
+		shared_reads++;
+		if (self->mode == CALLS)
+			syscall(SYS_getppid);
+		else if (self->mode == SIGNALS)
+			raise(SIGUSR1);
+		else if (self->mode == SLEEPS)
+			usleep(100);
+	}
+	return NULL;
+}
+
+/*
+ * Each round maps the page of the file again, has all threads cache it, and
+ * writes to it, so that it becomes a copy.
+ */
+TEST(other_threads_see_the_new_page)
+{
+	struct sigaction action = { .sa_handler = on_trap };
+	uint64_t end = now_ms() + 2 * test_ms();
+	struct reader readers[MAX_CPUS];
+	struct iovec local, remote;
+	uint64_t value = 0, reads;
+	int nr = nr_cpus;
+	int fd, i;
+
+	ASSERT_EQ(0, sigaction(SIGUSR1, &action, NULL));
+	fd = memfd_create("user_flush", 0);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ftruncate(fd, PAGE));
+	shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	ASSERT_NE(MAP_FAILED, shared);
+	for (i = 0; i < nr; i++) {
+		readers[i].cpu = cpus[i];
+		readers[i].mode = i % NR_MODES;
+		ASSERT_EQ(0, pthread_create(&readers[i].thread, NULL, reader, &readers[i]));
+	}
+	while (now_ms() < end || value < 2 * MIN_ROUNDS) {
+		/* The file has the value, which the copy is to be larger than. */
+		value++;
+		ASSERT_EQ((ssize_t)sizeof(value), pwrite(fd, &value, sizeof(value), 0));
+		ASSERT_EQ(shared, mmap(shared, PAGE, PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_FIXED, fd, 0));
+		atomic_store(&shared_value, value);
+		reads = shared_reads;
+		for (i = 0; i < 200 && shared_reads < reads + 2 * nr; i++)
+			sched_yield();
+
+		value++;
+		local = (struct iovec){ &value, sizeof(value) };
+		remote = (struct iovec){ shared, sizeof(value) };
+		ASSERT_EQ((ssize_t)sizeof(value),
+			  process_vm_writev(getpid(), &local, 1, &remote, 1, 0));
+		if (read_page(shared, 0) != value)
+			shared_stale++;
+		atomic_store(&shared_value, value);
+		reads = shared_reads;
+		for (i = 0; i < 200 && shared_reads < reads + nr; i++)
+			sched_yield();
+	}
+	stop = true;
+	for (i = 0; i < nr; i++)
+		pthread_join(readers[i].thread, NULL);
+	report(_metadata, "threads", value / 2, shared_stale);
+	EXPECT_LT(0, shared_reads);
+}
+
+TEST_HARNESS_MAIN
