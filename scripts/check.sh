@@ -233,39 +233,44 @@ machine() {
 
 # Mainline has no stale hit either. Its own tests have the same results there as on stock QEMU.
 mainline() {
-	local qemu out append
+	local append
 	note "mainline, and its own x86 and mm selftests"
 	for append in "pti=on" "pti=on nopcid" "pti=off"; do
-		MODULE_DIR=$BUILD/module-kernel-mainline/rust guest "mainline/${append// /-}" --qemu sticky --kernel kernel-mainline --cpus 4 \
-			--append "$append" --timeout 600 -- guest-selftests.sh absent
+		MODULE_DIR=$BUILD/module-kernel-mainline/rust guest "mainline/${append// /-}" --qemu sticky \
+			--kernel kernel-mainline --cpus 4 --append "$append" --timeout 600 -- \
+			guest-selftests.sh absent
 	done
 	"$TOP/scripts/kselftests.sh" || { record "not ok" "kselftests: build"; return; }
-	for qemu in stock sticky; do
-		out=$BUILD/guest/kselftests-$qemu
-		# The emulated far return reads a user stack as supervisor: no SMAP.
-		if "$TOP/scripts/boot.sh" --qemu "$qemu" --kernel kernel-mainline --out "$out" \
-			--cpus 2 --append "pti=on clearcpuid=smap" --timeout 900 -- \
-			guest-kselftests.sh; then
-			record ok "kselftests/$qemu: boots, no splat"
-		else
-			record "not ok" "kselftests/$qemu: guest failed, see $out"
-		fi
-	done
-	compare_kselftests
+	kselftests stock kernel-mainline absent
+	kselftests sticky kernel-mainline absent
+	kselftests sticky kernel always
+	compare_kselftests sticky-kernel-mainline
+	compare_kselftests sticky-kernel
 }
 
-compare_kselftests() {
-	local name stock sticky count=0
-	while read -r name stock; do
-		sticky=$(awk -v n="$name" '$1 == n { print $2 }' \
-			"$BUILD/guest/kselftests-sticky/kselftests")
+kselftests() { # QEMU KERNEL STATE
+	local out=$BUILD/guest/kselftests-$1-$2
+	# The emulated far return reads a user stack as supervisor: no SMAP.
+	if "$TOP/scripts/boot.sh" --qemu "$1" --kernel "$2" --out "$out" --cpus 2 \
+		--append "pti=on clearcpuid=smap" --timeout 900 -- guest-kselftests.sh "$3"; then
+		record ok "kselftests/$1/$2: boots, no splat"
+	else
+		record "not ok" "kselftests/$1/$2: guest failed, see $out"
+	fi
+}
+
+# On each machine and kernel, the exit codes of mainline on stock QEMU.
+compare_kselftests() { # WHERE
+	local name wanted is count=0
+	while read -r name wanted; do
+		is=$(awk -v n="$name" '$1 == n { print $2 }' "$BUILD/guest/kselftests-$1/kselftests")
 		count=$((count + 1))
-		if [[ $stock = "$sticky" ]]; then
-			echo "ok kselftests/$name: as on stock QEMU (exit $stock)" >>"$results"
+		if [[ $wanted = "$is" ]]; then
+			echo "ok kselftests/$1/$name: as mainline on stock QEMU (exit $wanted)" >>"$results"
 		else
-			record "not ok" "kselftests/$name: exit ${sticky:-none}, stock QEMU $stock"
+			record "not ok" "kselftests/$1/$name: exit ${is:-none}, mainline on stock QEMU $wanted"
 		fi
-	done <"$BUILD/guest/kselftests-stock/kselftests"
+	done <"$BUILD/guest/kselftests-stock-kernel-mainline/kselftests"
 	[[ $count -gt 0 ]] || record "not ok" "kselftests: no test ran"
 	echo "    $count compared"
 }
