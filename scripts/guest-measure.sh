@@ -1,17 +1,32 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# In the guest: instructions per system call in each state of the module.
+# In the guest: instructions per system call in each state of the module: one that does nothing, and
+# some that flush 1 and 10 pages.
 # Usage: guest-measure.sh mainline|patched
 set -euo pipefail
 
 COUNT=100000
 debug_module=$BUILD/module-debug/rust/deferred_flush.ko
 
-sample() {
+value() { # STATE WHAT INSTRUCTIONS
+	echo "value state=$1 what=$2 instructions=$3"
+}
+
+sample() { # STATE
+	local ticks
 	# What the boot or the loading of a module left behind shall not count.
 	sleep 5
 	for _ in 1 2 3 4 5 6 7 8 9; do
-		echo "value state=$1 instructions=$("$BUILD/selftests/syscall_loop" 0 "$COUNT")"
+		value "$1" getppid "$("$BUILD/selftests/syscall_loop" 0 "$COUNT")"
+	done
+	for op in dontneed munmap mprotect; do
+		for pages in 1 10; do
+			for _ in 1 2 3 4 5; do
+				ticks=$(taskset -c 0 "$BUILD/selftests/flush_loop" "$op" "$pages" 2000)
+				ticks=${ticks#*ticks=}
+				value "$1" "$op-$pages" "${ticks%% *}"
+			done
+		done
 	done
 }
 

@@ -13,13 +13,16 @@ bad=0
 for ((turn = 1; turn <= ${TURNS:-2}; turn++)); do
 	for state in absent off always; do
 		enter_state "$state"
-		for storm in vfree munmap mprotect; do
+		for storm in vfree munmap mprotect munmap-local mprotect-local; do
+			# One thread, whose mm has never been on another CPU: no shootdown.
+			where=()
+			[[ $storm != *-local ]] || where=(taskset -c 0)
 			deferred=$(stat_sum deferred) catch_ups=$(stat_sum catch_ups)
 			rc=0
 			echo "## tlb $("$BUILD/selftests/tlb_counters")"
 			echo "## run turn=$turn state=$state storm=$storm"
 			perf stat -a -x, -o "$OUT/perf-$state-$storm-$turn.csv" -e "$EVENTS" -- \
-				"$BUILD/selftests/${storm}_storm" || rc=$?
+				"${where[@]}" "$BUILD/selftests/${storm%-local}_storm" || rc=$?
 			echo "## end rc=$rc deferred=$(($(stat_sum deferred) - deferred))" \
 				"catch_ups=$(($(stat_sum catch_ups) - catch_ups))" \
 				"$("$BUILD/selftests/tlb_counters")"

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Instructions per getppid(), entry and exit included: mainline against the patched kernel with the
+# Instructions per system call, entry and exit included: mainline against the patched kernel with the
 # module absent, off, armed without a promise, and always. RDTSC counts instructions under -icount.
+# With PTI and PCIDs on our QEMU, with PTI and without PCIDs, and without PTI.
 # Usage: measure.sh
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -10,18 +11,24 @@ set -euo pipefail
 "$TOP/scripts/kernel.sh" --mainline --name kernel-mainline
 "$TOP/scripts/kernel.sh"
 "$TOP/scripts/module.sh"
+"$TOP/scripts/qemu.sh"
 
 mkdir -p "$BUILD/report"
 json=$BUILD/report/instructions.json
 values=$BUILD/report/instructions.txt
 : >"$values"
-for kernel in kernel-mainline kernel; do
-	for pti in on off; do
-		out=$BUILD/guest/measure-$kernel-$pti
+# Only our QEMU has PCIDs.
+for machine in "pcid sticky pti=on" "nopcid stock pti=on" "nopti stock pti=off"; do
+	read -r name qemu append <<<"$machine"
+	for kernel in kernel-mainline kernel; do
+		out=$BUILD/guest/measure-$kernel-$name
+		start=$SECONDS
 		ACCEL=tcg "$TOP/scripts/boot.sh" --kernel "$kernel" --out "$out" --cpus 1 \
-			--append "pti=$pti" --timeout 600 --qemu-opts "-icount shift=0,sleep=off" -- \
+			--qemu "$qemu" --append "$append" --timeout 900 \
+			--qemu-opts "-icount shift=0,sleep=off" -- \
 			guest-measure.sh "$([[ $kernel = kernel ]] && echo patched || echo mainline)"
-		sed -n "s/^value /pti=$pti /p" "$out/output" >>"$values"
+		sed -n "s/^value /machine=$name /p" "$out/output" >>"$values"
+		note "measured: $kernel, $name ($((SECONDS - start)) s)"
 	done
 done
 
@@ -30,15 +37,17 @@ import json, statistics, sys
 runs = {}
 for line in open(sys.argv[1], encoding="utf-8"):
     row = dict(word.split("=") for word in line.split())
-    runs.setdefault((row["pti"], row["state"]), []).append(float(row["instructions"]))
+    key = row["machine"], row["what"], row["state"]
+    runs.setdefault(key, []).append(float(row["instructions"]))
 rows = []
-print(f"{'PTI':4}{'kernel':22}{'instructions':>14}{'spread':>16}{'more':>8}")
-for (pti, state), values in runs.items():
-    base = statistics.median(runs[pti, "mainline"])
+print(f"{'machine':8}{'what':13}{'state':18}{'instructions':>13}{'spread':>8}{'more':>8}")
+for (machine, what, state), values in sorted(runs.items()):
+    base = statistics.median(runs[machine, what, "mainline"])
     median = statistics.median(values)
-    rows.append({"pti": pti, "state": state, "instructions": median, "min": min(values),
-                 "max": max(values), "more_than_mainline": round(median - base, 1)})
-    print(f"{pti:4}{state:22}{median:14.1f}{min(values):9.1f}-{max(values):.1f}{median - base:+8.1f}")
+    spread = max(abs(value - median) for value in values)
+    rows.append({"machine": machine, "what": what, "state": state, "instructions": median,
+                 "spread": round(spread, 1), "more_than_mainline": round(median - base, 1)})
+    print(f"{machine:8}{what:13}{state:18}{median:13.1f}{spread:8.1f}{median - base:+8.1f}")
 json.dump(rows, open(sys.argv[2], "w", encoding="utf-8"), indent=1)
 PY
 note "report: $json"

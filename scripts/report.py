@@ -18,10 +18,12 @@ TLB = {
     "walks": ("walks",),
     "stale_hits": ("stale_user", "stale_vmalloc", "stale_kernel"),
 }
-STORMS = ("vfree", "munmap", "mprotect")
+STORMS = ("vfree", "munmap", "mprotect", "munmap-local", "mprotect-local")
 STATES = ("absent", "off", "always")
 # Of the interrupts with the module absent, in percent.
 LIMIT = 3.0
+# Of the INVPCIDs with the module absent, in percent, with PTI and one thread.
+INVPCID_LIMIT = 1.0
 
 
 def fields(line):
@@ -117,9 +119,25 @@ def table(rows, ptis):
             print(rule)
 
 
-def per_flush(rows):
+def per_flush(rows, key="ipis_user_cpus"):
     flushes = sum(r["flushes"] for r in rows)
-    return sum(r["ipis_user_cpus"] for r in rows) / flushes if flushes else 0.0
+    return sum(r[key] for r in rows) / flushes if flushes else 0.0
+
+
+def judge_user(rows, pti):
+    """The local storms on the machine that counts INVPCIDs: the module needs none."""
+    bad = []
+    for storm in STORMS:
+        absent, always = (select(rows, storm, pti, state) for state in ("absent", "always"))
+        if not storm.endswith("-local") or not absent or not always:
+            continue
+        before, after = per_flush(absent, "invpcid"), per_flush(always, "invpcid")
+        percent = 100 * after / before if before else 100.0
+        print(f"{storm}, PTI {pti}: {before:.3f} INVPCIDs per flush without the module, "
+              f"{after:.4f} with always: {percent:.2f}% (limit {INVPCID_LIMIT:g}%).")
+        if percent > INVPCID_LIMIT:
+            bad.append(f"{storm}, PTI {pti}: {percent:.2f}% of the INVPCIDs are left")
+    return bad
 
 
 def judge(rows, ptis):
@@ -181,6 +199,8 @@ def main(argv):
     table(rows, ptis)
     print()
     bad += judge(rows, ptis)
+    if rows and rows[0]["invpcid"] is not None and "on" in ptis:
+        bad += judge_user(rows, "on")
     for problem in bad:
         print(f"FAIL: {problem}", file=sys.stderr)
     return 1 if bad else 0
