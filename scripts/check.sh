@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # All tests. Ends with one line: N passed, N failed, N skipped.
-# Usage: check.sh [host|static|guests|machine|mutants|mainline]...      default: the first four
+# Usage: check.sh [host|static|guests|machine|mutants|mainline]...      default: all of them
 # Exit:  0; 1 if anything failed.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -336,7 +336,7 @@ guests() {
 "$TOP/scripts/qemu.sh"
 export TEST_MS=${TEST_MS:-300} TEST_ROUNDS=${TEST_ROUNDS:-40}
 if [[ $# -eq 0 ]]; then
-	set -- host static guests machine
+	set -- host static guests machine mutants mainline
 fi
 for part in "$@"; do
 	case $part in
