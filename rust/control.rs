@@ -37,12 +37,7 @@ impl Settings {
             .zip(ceilings)
         {
             if ceiling > MAX_CEILING {
-                pr_err!(
-                    "{}={}: must be 0 to {} pages\n",
-                    name,
-                    ceiling,
-                    MAX_CEILING
-                );
+                pr_err!("{}={}: must be 0 to {} pages\n", name, ceiling, MAX_CEILING);
                 return Err(EINVAL);
             }
         }

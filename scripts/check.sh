@@ -141,7 +141,7 @@ bad_patch() {
 # Only the exit hook promises, and nobody uses an operation without LOCK on the word.
 one_promise() {
 	local stores
-	stores=$(cat "$TOP"/patches/linux-*/*.patch "$TOP"/rust/*.rs "$TOP"/rust/*.c |
+	stores=$({ grep -h '^+' "$TOP"/patches/linux-*/*.patch; cat "$TOP"/rust/*.rs "$TOP"/rust/*.c; } |
 		grep -cE '(write|WRITE_ONCE|store|xchg|mov[lq]|orq?|bts[lq]?)[^A-Za-z].*\bstate\b.*AWAY')
 	echo "$stores stores of AWAY"
 	[[ $stores -eq 1 ]] &&
