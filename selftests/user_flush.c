@@ -27,6 +27,7 @@
 #define MAX_PAGES	80
 #define AREA_PAGES	(3 * MAX_PAGES)
 #define MIN_ROUNDS	3
+#define TIMEOUT		120
 #define EFLAGS_TF	0x100UL
 
 /* The same pages for reading and, as the kernel sees them, for writing. */
@@ -275,7 +276,7 @@ static void report(struct __test_metadata *_metadata, const char *what, uint64_t
 	EXPECT_EQ(0, stale);
 }
 
-TEST_F(user_flush, copies_in_any_order)
+TEST_F_TIMEOUT(user_flush, copies_in_any_order, TIMEOUT)
 {
 	uint64_t end = now_ms() + test_ms();
 	enum order order;
@@ -312,7 +313,7 @@ static bool fill(char *area)
 	return true;
 }
 
-TEST_F(user_flush, dontneed_unmap_protect_and_remap)
+TEST_F_TIMEOUT(user_flush, dontneed_unmap_protect_and_remap, TIMEOUT)
 {
 	uint64_t end = now_ms() + test_ms();
 	char *other = map_area(MAP_PRIVATE | MAP_ANONYMOUS, -1);
@@ -380,7 +381,7 @@ static char *map_huge(unsigned long count)
  * Pages are moved by page table, each with its own flush: a few addresses, then
  * everything, and the other way round.
  */
-TEST_F(user_flush, few_and_many_in_one_call)
+TEST_F_TIMEOUT(user_flush, few_and_many_in_one_call, TIMEOUT)
 {
 	static const struct { int before, after; } splits[] = { { 10, 60 }, { 60, 10 } };
 	uint64_t end = now_ms() + test_ms();
@@ -420,7 +421,7 @@ TEST_F(user_flush, few_and_many_in_one_call)
 	report(_metadata, "few and many", self->rounds, self->stale);
 }
 
-TEST_F(user_flush, huge_pages_are_split)
+TEST_F_TIMEOUT(user_flush, huge_pages_are_split, TIMEOUT)
 {
 	uint64_t end = now_ms() + test_ms();
 	const int pages = 2 * HUGE / PAGE;
@@ -453,7 +454,7 @@ TEST_F(user_flush, huge_pages_are_split)
 }
 
 /* The child has what was there at fork(), whatever its parent writes then. */
-TEST_F(user_flush, copies_after_fork)
+TEST_F_TIMEOUT(user_flush, copies_after_fork, TIMEOUT)
 {
 	uint64_t end = now_ms() + test_ms();
 	int status, page, count = 10;
@@ -483,6 +484,18 @@ TEST_F(user_flush, copies_after_fork)
 }
 
 /* --- flushes that are pending while the CPU does something else */
+
+FIXTURE(user_flush_pending)
+{
+};
+
+FIXTURE_SETUP(user_flush_pending)
+{
+}
+
+FIXTURE_TEARDOWN(user_flush_pending)
+{
+}
 
 static char *received;
 static _Atomic uint64_t received_stale;
@@ -526,7 +539,7 @@ static void sender(int fd, int cpu, pid_t parent)
 	_exit(0);
 }
 
-TEST(signals_and_other_processes_in_between)
+TEST_F_TIMEOUT(user_flush_pending, signals_and_other_processes_in_between, TIMEOUT)
 {
 	struct sigaction action = { .sa_handler = on_alarm };
 	uint64_t end = now_ms() + 2 * test_ms();
@@ -608,7 +621,7 @@ static void *reader(void *arg)
  * Each round maps the page of the file again, has all threads cache it, and
  * writes to it, so that it becomes a copy.
  */
-TEST(other_threads_see_the_new_page)
+TEST_F_TIMEOUT(user_flush_pending, other_threads_see_the_new_page, TIMEOUT)
 {
 	struct sigaction action = { .sa_handler = on_trap };
 	uint64_t end = now_ms() + 2 * test_ms();
