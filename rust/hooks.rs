@@ -27,7 +27,8 @@ const USER_FRESH: c_uint = 1;
 const USER_TABLES: c_uint = 2;
 const USER_WAITS: c_uint = 4;
 
-/// Counts on this CPU. Not atomic: only this CPU writes, and no interrupt does.
+/// Counts on this CPU. Not atomic: only this CPU writes, and not from an interrupt as well, or with
+/// interrupts off.
 fn count(counter: &AtomicU64) {
     counter.store(
         counter.load(Ordering::Relaxed).wrapping_add(1),
@@ -121,6 +122,7 @@ unsafe extern "C" fn record(
         Recorded::Full => &local.user_full,
         Recorded::Now => &local.user_now,
     });
+    // The names of these numbers are in `DEFERRED_FLUSH_HOW` of `deferred_flush_trace.h`.
     ffi::trace_record(start, end, stride_shift, recorded as c_uint);
     recorded != Recorded::Now
 }

@@ -261,7 +261,11 @@ kselftests() { # QEMU KERNEL STATE
 
 # On each machine and kernel, the exit codes of mainline on stock QEMU.
 compare_kselftests() { # WHERE
-	local name wanted is count=0
+	local name wanted is count=0 dir
+	for dir in "$1" stock-kernel-mainline; do
+		[[ -s $BUILD/guest/kselftests-$dir/kselftests ]] ||
+			{ record "not ok" "kselftests/$dir: no results"; return; }
+	done
 	while read -r name wanted; do
 		is=$(awk -v n="$name" '$1 == n { print $2 }' "$BUILD/guest/kselftests-$1/kselftests")
 		count=$((count + 1))

@@ -1,14 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # In the guest: the selftests in the states given as arguments, each test's TAP under a "## test"
-# line, for tap.py. "unloaded" means: after being unloaded under load. TESTS= runs these only.
+# line, for tap.py. "unloaded" means: after being unloaded under load. TESTS= runs these only,
+# TEST_ARGS= with these arguments.
 set -euo pipefail
 . "$TOP/scripts/guest-lib.sh"
 
 run() {
 	local rc=0
 	echo "## test $state/$1"
-	"$BUILD/selftests/$1" 2>&1 || rc=$?
+	# shellcheck disable=SC2086 # arguments of the harness
+	"$BUILD/selftests/$1" ${TEST_ARGS:-} 2>&1 || rc=$?
 	echo "## exit $rc"
 }
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Load, storm and unload the module ROUNDS times while other CPUs spin in user mode or call
-# getppid(). That no splat appeared is judged by whoever reads the kernel log.
+# Load, storm and unload the module ROUNDS times while other CPUs spin in user mode, call
+# getppid(), or flush user pages. That no splat appeared is judged by whoever reads the kernel log.
 . "$(dirname "$0")/ktap_helpers.sh"
 
 module=$MODULE_DIR/deferred_flush.ko
@@ -19,11 +19,11 @@ cpus=$(nproc)
 pids=
 cpu=1
 while [ "$cpu" -lt "$cpus" ]; do
-	if [ $((cpu % 2)) -eq 1 ]; then
-		taskset -c "$cpu" sh -c 'while :; do :; done' &
-	else
-		"$here/syscall_loop" "$cpu" &
-	fi
+	case $((cpu % 3)) in
+	0) taskset -c "$cpu" "$here/flush_loop" dontneed 3 1000000000 >/dev/null & ;;
+	1) taskset -c "$cpu" sh -c 'while :; do :; done' & ;;
+	2) "$here/syscall_loop" "$cpu" & ;;
+	esac
 	pids="$pids $!"
 	cpu=$((cpu + 1))
 done

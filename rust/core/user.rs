@@ -130,11 +130,11 @@ pub struct Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recorded {
     /// The exit path will flush these addresses.
-    Ranges,
+    Ranges = 0,
     /// It has to flush all of the user PCID.
-    Full,
+    Full = 1,
     /// Not recorded: to be flushed by the caller, at once.
-    Now,
+    Now = 2,
 }
 
 /// What the user PCID of the loaded ASID waits for.
@@ -155,9 +155,10 @@ pub struct Pending<'a> {
 const RANGE_BYTES: u64 = size_of::<Range>() as u64;
 
 impl<'a> Pending<'a> {
-    /// What is recorded in the first `bytes` bytes of `ranges`.
+    /// What is recorded in the first `bytes` bytes of `ranges`: what [`Self::bytes`] returned last for
+    /// them, or 0.
     pub fn new(bytes: u64, ranges: &'a mut [Range; RANGES]) -> Self {
-        // INVARIANT: `bytes` is what `bytes()` returned last, or 0.
+        // INVARIANT: By the contract, `bytes` is the size of ranges in use, or 0.
         Self { bytes, ranges }
     }
 
