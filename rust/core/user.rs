@@ -26,9 +26,11 @@ impl Range {
     /// What `flush_tlb_func()` flushes for `[start, end)` in steps of `1 << shift` bytes.
     ///
     /// `None` if that is nothing, or cannot be written down: `shift` is 0 to 63.
+    #[inline]
     pub fn new(start: u64, end: u64, shift: u32) -> Option<Self> {
         let step = 1u64.checked_shl(shift)?;
-        let bytes = end.checked_sub(start)?.checked_next_multiple_of(step)?;
+        let rest = step - 1;
+        let bytes = end.checked_sub(start)?.checked_add(rest)? & !rest;
 
         if bytes == 0 {
             return None;
@@ -213,6 +215,7 @@ impl<'a> Pending<'a> {
     }
 
     /// Adds a flush, unless the caller has to do it at once.
+    #[inline]
     pub fn record(&mut self, flush: Flush, limits: Limits) -> Recorded {
         if flush.fresh {
             // INVARIANT: No range is in use.
@@ -225,11 +228,18 @@ impl<'a> Pending<'a> {
         }
         match flush.range {
             Some(range) if flush.waits && range.count() <= limits.wait => Recorded::Now,
-            Some(range) if range.count() <= limits.ceiling => self.add(range, limits.ceiling),
+            Some(range) if range.count() <= limits.ceiling => {
+                // The usual case: there is nothing to join it with.
+                if self.bytes == 0 && self.push(range) {
+                    return Recorded::Ranges;
+                }
+                self.add(range, limits.ceiling)
+            }
             _ => self.promote(),
         }
     }
 
+    #[inline(never)]
     fn add(&mut self, mut range: Range, ceiling: u64) -> Recorded {
         // Each turn takes a range out, or is the last.
         while let Some((index, joined)) = self.joinable(&range).or_else(|| self.bridge(&range)) {
