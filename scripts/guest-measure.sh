@@ -21,8 +21,8 @@ sample() { # STATE
 	done
 	for op in dontneed munmap mprotect; do
 		for pages in 1 10; do
-			for _ in 1 2 3 4 5; do
-				ticks=$(taskset -c 0 "$BUILD/selftests/flush_loop" "$op" "$pages" 2000)
+			for _ in 1 2 3; do
+				ticks=$(taskset -c 0 "$BUILD/selftests/flush_loop" "$op" "$pages" 1000)
 				ticks=${ticks#*ticks=}
 				value "$1" "$op-$pages" "${ticks%% *}"
 			done

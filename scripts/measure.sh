@@ -24,7 +24,7 @@ for machine in "pcid sticky pti=on" "nopcid stock pti=on" "nopti stock pti=off";
 		out=$BUILD/guest/measure-$kernel-$name
 		start=$SECONDS
 		ACCEL=tcg "$TOP/scripts/boot.sh" --kernel "$kernel" --out "$out" --cpus 1 \
-			--qemu "$qemu" --append "$append" --timeout 900 \
+			--qemu "$qemu" --append "$append" --timeout 1800 \
 			--qemu-opts "-icount shift=0,sleep=off" -- \
 			guest-measure.sh "$([[ $kernel = kernel ]] && echo patched || echo mainline)"
 		sed -n "s/^value /machine=$name /p" "$out/output" >>"$values"
