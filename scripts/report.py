@@ -45,12 +45,15 @@ def parse(path, pti):
                     "policy": None if run["state"] == "absent" else run["state"],
                     "turn": int(run["turn"]), "cpus": 0, "flushes": 0, "ipis_user_cpus": 0,
                     "ipis_storm": 0, "ipis_control": 0, "ticks": 0, "deferred": 0,
-                    "catch_ups": 0, "elapsed_ms": 0, "stale": 0, "variants": 0,
+                    "catch_ups": 0, "elapsed_ms": 0, "stale": 0, "invpcid_storm": 0,
+                    "variants": 0,
                 }
             elif line.startswith("# result: ") and run:
                 result = fields(line)
                 row["cpus"] = int(result["cpus"])
                 row["variants"] += 1
+                # Without those of the programs around it.
+                row["invpcid_storm"] += int(result["invpcid"])
                 for key in ("flushes", "ipis_storm", "ipis_control", "ticks", "elapsed_ms",
                             "stale"):
                     row[key] += int(result[key])
@@ -131,7 +134,7 @@ def judge_user(rows, pti):
         absent, always = (select(rows, storm, pti, state) for state in ("absent", "always"))
         if not storm.endswith("-local") or not absent or not always:
             continue
-        before, after = per_flush(absent, "invpcid"), per_flush(always, "invpcid")
+        before, after = (per_flush(rows, "invpcid_storm") for rows in (absent, always))
         percent = 100 * after / before if before else 100.0
         print(f"{storm}, PTI {pti}: {before:.3f} INVPCIDs per flush without the module, "
               f"{after:.4f} with always: {percent:.2f}% (limit {INVPCID_LIMIT:g}%).")

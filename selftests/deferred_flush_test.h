@@ -19,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tlb_counters.h"
+
 #define TEST_DEVICE "/dev/deferred_flush_test"
 
 struct test_storm {
@@ -143,6 +145,8 @@ struct ipi_count {
 	uint64_t control;
 	uint64_t ticks;
 	uint64_t ms;
+	/* On all CPUs, where the machine counts them. */
+	uint64_t invpcid;
 };
 
 static inline void sleep_ms(uint64_t ms)
@@ -158,12 +162,14 @@ static inline void count_start(struct ipi_count *count, const int *cpus, int nr)
 	*count = (struct ipi_count){ .cpus = cpus, .nr = nr };
 	count->start = irqs_received(cpus, nr);
 	count->start_ms = now_ms();
+	count->invpcid = tlb_counter_sum(TLB_INVPCID_ADDRESS);
 }
 
 static inline void count_stop(struct ipi_count *count)
 {
 	struct irq_count end, control;
 
+	count->invpcid = tlb_counter_sum(TLB_INVPCID_ADDRESS) - count->invpcid;
 	count->ms = now_ms() - count->start_ms;
 	end = irqs_received(count->cpus, count->nr);
 	count->storm = end.ipis - count->start.ipis;
@@ -181,11 +187,12 @@ static inline void print_result(const char *storm, const char *variant, int nr_c
 {
 	uint64_t net = count->storm > count->control ? count->storm - count->control : 0;
 
-	printf("# result: storm=%s variant=%s cpus=%d flushes=%llu ipis_user_cpus=%llu ipis_storm=%llu ipis_control=%llu ticks=%llu elapsed_ms=%llu stale=%llu\n",
+	printf("# result: storm=%s variant=%s cpus=%d flushes=%llu ipis_user_cpus=%llu ipis_storm=%llu ipis_control=%llu ticks=%llu elapsed_ms=%llu stale=%llu invpcid=%llu\n",
 	       storm, variant, nr_cpus, (unsigned long long)flushes,
 	       (unsigned long long)net, (unsigned long long)count->storm,
 	       (unsigned long long)count->control, (unsigned long long)count->ticks,
-	       (unsigned long long)count->ms, (unsigned long long)stale);
+	       (unsigned long long)count->ms, (unsigned long long)stale,
+	       (unsigned long long)count->invpcid);
 	fflush(stdout);
 }
 

@@ -17,7 +17,8 @@ static const char *const tlb_counter_names[] = {
 	"invpcid_all_nonglobal", "cr3_flush", "cr3_noflush", "flush_all",
 };
 
-#define TLB_WALKS	0
+#define TLB_WALKS		0
+#define TLB_INVPCID_ADDRESS	8
 #define TLB_COUNTERS	(sizeof(tlb_counter_names) / sizeof(tlb_counter_names[0]))
 
 /* The number of counters; 0 on any other machine, or if there is no such CPU. */
