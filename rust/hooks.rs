@@ -27,8 +27,8 @@ const USER_FRESH: c_uint = 1;
 const USER_TABLES: c_uint = 2;
 const USER_WAITS: c_uint = 4;
 
-/// Counts on this CPU. Not atomic: only this CPU writes, and not from an interrupt as well, or with
-/// interrupts off.
+/// Counts on this CPU. Not atomic: only this CPU writes a counter. Those that interrupts count are
+/// counted with interrupts off everywhere.
 fn count(counter: &AtomicU64) {
     counter.store(
         counter.load(Ordering::Relaxed).wrapping_add(1),
