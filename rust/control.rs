@@ -12,6 +12,8 @@ use kernel::{fmt, new_mutex};
 
 /// Largest ceiling, in pages: beyond it a full flush is faster on any machine.
 const MAX_CEILING: u32 = 4096;
+/// Largest credit: more is `always`.
+const MAX_CREDIT: u32 = 1_000_000;
 
 /// The checked module parameters.
 pub(crate) struct Settings {
@@ -19,6 +21,7 @@ pub(crate) struct Settings {
     pub(crate) ceiling: u32,
     pub(crate) user_ceiling: u32,
     pub(crate) wait_ceiling: u32,
+    pub(crate) credit: u32,
     /// Deliberate bug: catch-ups do not flush.
     pub(crate) skip_flush: bool,
     /// To measure the hooks: armed, but no CPU promises.
@@ -27,9 +30,12 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// `EINVAL` and one line in the log if one of them is out of range.
-    pub(crate) fn new(policy: u32, ceilings: [u32; 3], debug: u32) -> Result<Self> {
+    pub(crate) fn new(policy: u32, ceilings: [u32; 3], credit: u32, debug: u32) -> Result<Self> {
         let Some(policy) = Policy::from_number(policy) else {
-            pr_err!("policy={}: must be 0 (off) or 1 (always)\n", policy);
+            pr_err!(
+                "policy={}: must be 0 (off), 1 (always) or 2 (adaptive)\n",
+                policy
+            );
             return Err(EINVAL);
         };
         for (name, ceiling) in ["ceiling", "user_ceiling", "wait_ceiling"]
@@ -43,6 +49,10 @@ impl Settings {
         }
         let [ceiling, user_ceiling, wait_ceiling] = ceilings;
 
+        if credit > MAX_CREDIT {
+            pr_err!("credit={}: must be 0 to {}\n", credit, MAX_CREDIT);
+            return Err(EINVAL);
+        }
         if debug > 2 {
             pr_err!("debug={}: must be 0 to 2\n", debug);
             return Err(EINVAL);
@@ -59,6 +69,7 @@ impl Settings {
             ceiling,
             user_ceiling,
             wait_ceiling,
+            credit,
             skip_flush: debug == 1,
             no_promise: debug == 2,
         })
@@ -106,7 +117,7 @@ fn show_policy(policy: &Mutex<Policy>, f: &mut fmt::Formatter<'_>) -> fmt::Resul
     writeln!(f)
 }
 
-/// `EINVAL`: not the name of a policy, the old one stays. `EBUSY`: see [`hooks::apply`].
+/// `EINVAL`: not the name of a policy, the old one stays. Else see [`hooks::apply`].
 fn store_policy(policy: &Mutex<Policy>, reader: &mut UserSliceReader) -> Result {
     let mut buf = [0u8; 16];
     let len = reader.len();
@@ -120,9 +131,10 @@ fn store_policy(policy: &Mutex<Policy>, reader: &mut UserSliceReader) -> Result 
 
     let mut now = policy.lock();
 
-    if new != *now {
-        hooks::apply(new)?;
-        *now = new;
+    if new == *now {
+        return Ok(());
     }
-    Ok(())
+    let result = hooks::apply(new);
+    *now = if result.is_ok() { new } else { Policy::Off };
+    result
 }

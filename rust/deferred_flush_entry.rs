@@ -10,7 +10,7 @@
 
 use core::arch::asm;
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 #[allow(dead_code, unreachable_pub)]
 #[path = "core/mod.rs"]
@@ -19,7 +19,7 @@ mod core_logic;
 mod percpu;
 
 use core_logic::engine::{Engine, Flushed, Tlb};
-use core_logic::word;
+use core_logic::{policy, word};
 use percpu::{deferred_flush_cpu, deferred_flush_local, Cpu, Local};
 
 /// Pages above which a full flush is cheaper, as `tlb_single_page_flush_ceiling` in
@@ -30,6 +30,15 @@ const CEILING: u64 = 33;
 #[unsafe(no_mangle)]
 #[allow(unreachable_pub)]
 pub static deferred_flush_engine: Engine = Engine::new(CEILING);
+
+/// Promises in vain before a CPU stops to promise, see `policy::spend()`. The module parameter
+/// `credit` changes it.
+const CREDIT: u64 = 8;
+
+/// As it is. Used by the other crate of this module, too.
+#[unsafe(no_mangle)]
+#[allow(unreachable_pub)]
+pub static deferred_flush_credit: AtomicU64 = AtomicU64::new(CREDIT);
 
 /// Deliberate bug: catch up in the books only.
 #[unsafe(no_mangle)]
@@ -139,8 +148,6 @@ impl Tlb for ThisCpu {
 
 /// Brings this CPU to the present generation of kernel range flushes.
 ///
-/// Returns whether it was behind. If so, the other ASIDs of this CPU are, too.
-///
 /// # Safety
 ///
 /// - Interrupts are off, and `%gs` and CR3 are the kernel's.
@@ -148,10 +155,9 @@ impl Tlb for ThisCpu {
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".noinstr.text")]
 #[allow(unreachable_pub)]
-pub unsafe extern "C" fn deferred_flush_catch_up(how: u32) -> bool {
+pub unsafe extern "C" fn deferred_flush_catch_up(how: u32) {
     let state = this_cpu_read!(deferred_flush_cpu, Cpu, state);
-    let was = this_cpu_read!(deferred_flush_local, Local, tlb_gen);
-    let mut from = was;
+    let mut from = this_cpu_read!(deferred_flush_local, Local, tlb_gen);
 
     if word::is_flushed(state) {
         // The generation in the word was there before the entry code's CR3 write. One that is
@@ -172,7 +178,7 @@ pub unsafe extern "C" fn deferred_flush_catch_up(how: u32) -> bool {
 
     if cfg!(deferred_flush_debug) && deferred_flush_skip.load(Ordering::Relaxed) {
         this_cpu_write!(deferred_flush_local, Local, tlb_gen, to);
-        return true;
+        return;
     }
     match deferred_flush_engine.flush(from, to, &mut ThisCpu { how }) {
         Flushed::Pages(pages) => this_cpu_add!(deferred_flush_local, Local, pages, pages),
@@ -180,5 +186,29 @@ pub unsafe extern "C" fn deferred_flush_catch_up(how: u32) -> bool {
     }
     // An NMI may have stored a later one. Going back costs a flush, not correctness.
     this_cpu_write!(deferred_flush_local, Local, tlb_gen, to);
-    was != to
+}
+
+/// Whether this CPU promises at this exit to user mode, under the policy `adaptive`.
+///
+/// # Safety
+///
+/// Interrupts are off, and `%gs` is the kernel's.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".noinstr.text")]
+#[allow(unreachable_pub)]
+pub unsafe extern "C" fn deferred_flush_pays() -> bool {
+    let catch_ups = this_cpu_read!(deferred_flush_local, Local, catch_ups);
+    let paid = catch_ups != this_cpu_read!(deferred_flush_local, Local, paid);
+    let credit = this_cpu_read!(deferred_flush_local, Local, credit);
+    let full = deferred_flush_credit.load(Ordering::Relaxed);
+
+    this_cpu_add!(deferred_flush_local, Local, asked, 1u64);
+    this_cpu_write!(deferred_flush_local, Local, paid, catch_ups);
+    match policy::spend(credit, paid, full) {
+        Some(left) => {
+            this_cpu_write!(deferred_flush_local, Local, credit, left);
+            true
+        }
+        None => false,
+    }
 }

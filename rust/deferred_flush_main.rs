@@ -2,12 +2,13 @@
 
 //! Deferred kernel TLB flushes.
 //!
-//! A CPU in user mode that has promised to catch up is not interrupted for `vfree()` and its
+//! A CPU in user mode or idle that has promised to catch up is not interrupted for `vfree()` and its
 //! relatives; it flushes when it next enters the kernel. With PTI, flushes of the user PCID wait for
 //! the exit to user mode. See `Documentation/design.rst`.
 
 use kernel::prelude::*;
 
+mod asid;
 mod control;
 #[allow(dead_code, unreachable_pub)]
 #[path = "core/mod.rs"]
@@ -27,8 +28,12 @@ module! {
     license: "GPL",
     params: {
         policy: u32 {
-            default: 1,
-            description: "When CPUs promise on exit to user mode: 0 off, 1 always (default)",
+            default: 2,
+            description: "When CPUs promise on exit to user mode: 0 off, 1 always, 2 adaptive (default)",
+        },
+        credit: u32 {
+            default: 8,
+            description: "Adaptive: promises in vain before a CPU stops to promise (0 to 1000000, default 8)",
         },
         ceiling: u32 {
             default: 33,
@@ -65,6 +70,7 @@ impl kernel::Module for DeferredFlush {
                 module_parameters::user_ceiling.value(),
                 module_parameters::wait_ceiling.value(),
             ],
+            module_parameters::credit.value(),
             module_parameters::debug.value(),
         )?;
         let hooks = hooks::Registration::new(&settings)?;

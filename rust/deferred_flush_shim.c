@@ -6,6 +6,7 @@
 #include <linux/cpumask.h>
 #include <linux/mutex.h>
 #include <linux/percpu.h>
+#include <linux/sched/isolation.h>
 #include <linux/stddef.h>
 #include <linux/string.h>
 #include <linux/tracepoint.h>
@@ -23,6 +24,11 @@
 static_assert(offsetof(struct deferred_flush_cpu, range_bytes) == 16);
 static_assert(offsetof(struct deferred_flush_cpu, ranges) == 24);
 static_assert(sizeof_field(struct deferred_flush_cpu, ranges) == 4 * 24);
+static_assert(offsetof(struct deferred_flush_local, credit) == 14 * 8);
+static_assert(sizeof(struct deferred_flush_local) == 23 * 8);
+/* As core/policy.rs. */
+static_assert(DEFERRED_FLUSH_PROMISE_USER == 1 && DEFERRED_FLUSH_PROMISE_IDLE == 2 &&
+	      DEFERRED_FLUSH_PROMISE_ASK == 4);
 
 /*
  * Catching up cannot be traced where it happens. While its event is on, do it
@@ -143,6 +149,11 @@ struct deferred_flush_local *deferred_flush_shim_this_local(void)
 bool deferred_flush_shim_possible(unsigned int cpu)
 {
 	return cpu_possible(cpu);
+}
+
+bool deferred_flush_shim_isolated(unsigned int cpu)
+{
+	return !housekeeping_cpu(cpu, HK_TYPE_KERNEL_NOISE);
 }
 
 void deferred_flush_shim_trace_defer(unsigned int cpu, u64 gen)

@@ -12,6 +12,7 @@ struct deferred_flush_cpu *deferred_flush_shim_cpu(unsigned int cpu);
 struct deferred_flush_local *deferred_flush_shim_local(unsigned int cpu);
 struct deferred_flush_local *deferred_flush_shim_this_local(void);
 bool deferred_flush_shim_possible(unsigned int cpu);
+bool deferred_flush_shim_isolated(unsigned int cpu);
 void deferred_flush_shim_exit(void);
 void deferred_flush_shim_trace_defer(unsigned int cpu, u64 gen);
 void deferred_flush_shim_trace_ipi(unsigned int cpu, u64 gen);

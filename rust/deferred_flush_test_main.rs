@@ -15,6 +15,7 @@ use kernel::ioctl::{_IO, _IOC_SIZE, _IOR, _IOW, _IOWR};
 use kernel::miscdevice::{MiscDevice, MiscDeviceOptions, MiscDeviceRegistration};
 use kernel::page::Page;
 use kernel::prelude::*;
+use kernel::sync::{new_condvar, new_mutex, CondVar, Mutex};
 use kernel::time::delay::fsleep;
 use kernel::time::{Delta, Instant, Monotonic};
 use kernel::uaccess::{UserPtr, UserSlice};
@@ -91,6 +92,8 @@ const PROBE_TIMER: u32 = _IOW::<Probe>(MAGIC, 5);
 const PROBE_NMI: u32 = _IOW::<Probe>(MAGIC, 6);
 const PROBE_RESULT: u32 = _IOR::<Probe>(MAGIC, 7);
 const UNMAP: u32 = _IO(MAGIC, 8);
+const READ_WOKEN: u32 = _IOWR::<u64>(MAGIC, 10);
+const WAKE: u32 = _IOW::<u64>(MAGIC, 11);
 
 /// The area, and its address for readers that take no lock.
 static ADDR: AtomicUsize = AtomicUsize::new(0);
@@ -135,17 +138,44 @@ impl kernel::Module for TestModule {
     }
 }
 
-struct TestDevice;
+#[pin_data]
+struct TestDevice {
+    /// The number of the last wake-up.
+    #[pin]
+    wake: Mutex<u64>,
+    #[pin]
+    woken: CondVar,
+}
+
+impl TestDevice {
+    /// Sleeps until it is woken with `number`, and reads before it does anything else.
+    fn read_woken(&self, number: u64) -> Result<u64> {
+        let mut wake = self.wake.lock();
+
+        while *wake < number {
+            if self.woken.wait_interruptible(&mut wake) {
+                return Err(EINTR);
+            }
+        }
+        read()
+    }
+}
 
 #[vtable]
 impl MiscDevice for TestDevice {
-    type Ptr = KBox<Self>;
+    type Ptr = Pin<KBox<Self>>;
 
-    fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<KBox<Self>> {
-        Ok(KBox::new(Self, GFP_KERNEL)?)
+    fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<Pin<KBox<Self>>> {
+        KBox::pin_init(
+            pin_init!(Self {
+                wake <- new_mutex!(0),
+                woken <- new_condvar!(),
+            }),
+            GFP_KERNEL,
+        )
     }
 
-    fn ioctl(_me: &Self, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
+    fn ioctl(me: Pin<&Self>, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
         let user = || UserSlice::new(UserPtr::from_addr(arg), _IOC_SIZE(cmd));
 
         match cmd {
@@ -163,6 +193,14 @@ impl MiscDevice for TestDevice {
                 *AREA.lock() = None;
             }
             READ => user().writer().write(&read()?)?,
+            READ_WOKEN => {
+                let (mut reader, mut writer) = user().reader_writer();
+                writer.write(&me.read_woken(reader.read()?)?)?;
+            }
+            WAKE => {
+                *me.wake.lock() = user().reader().read()?;
+                me.woken.notify_all();
+            }
             PROBE_TIMER => {
                 let args = user().reader().read::<Probe>()?;
                 // SAFETY: The probe copes with an area that is not mapped.

@@ -15,7 +15,10 @@ use kernel::prelude::*;
 pub(crate) struct Ops {
     pub(crate) begin: unsafe extern "C" fn(start: c_ulong, end: c_ulong) -> u64,
     pub(crate) defer: unsafe extern "C" fn(cpu: c_uint, word: *const AtomicU64, gen: u64) -> bool,
-    pub(crate) catch_up: unsafe extern "C" fn(how: u32) -> bool,
+    pub(crate) catch_up: unsafe extern "C" fn(how: u32),
+    pub(crate) catch_up_asid: unsafe extern "C" fn(pcid: c_uint, gen: u64) -> bool,
+    pub(crate) found: unsafe extern "C" fn() -> bool,
+    pub(crate) pays: unsafe extern "C" fn() -> bool,
     pub(crate) record: unsafe extern "C" fn(
         cpu: *const Cpu,
         start: c_ulong,
@@ -40,6 +43,7 @@ mod c {
         pub(super) fn deferred_flush_shim_local(cpu: c_uint) -> *const Local;
         pub(super) fn deferred_flush_shim_this_local() -> *const Local;
         pub(super) fn deferred_flush_shim_possible(cpu: c_uint) -> bool;
+        pub(super) fn deferred_flush_shim_isolated(cpu: c_uint) -> bool;
         pub(super) fn deferred_flush_shim_exit();
         pub(super) fn deferred_flush_shim_trace_defer(cpu: c_uint, gen: u64);
         pub(super) fn deferred_flush_shim_trace_ipi(cpu: c_uint, gen: u64);
@@ -53,17 +57,32 @@ mod c {
 
         // deferred_flush_entry.rs
         pub(super) static deferred_flush_engine: Engine;
+        pub(super) static deferred_flush_credit: AtomicU64;
         pub(super) static deferred_flush_skip: AtomicBool;
-        pub(crate) fn deferred_flush_catch_up(how: u32) -> bool;
+        pub(crate) fn deferred_flush_catch_up(how: u32);
+        pub(crate) fn deferred_flush_pays() -> bool;
     }
 }
 
 pub(crate) use c::deferred_flush_catch_up as catch_up;
+pub(crate) use c::deferred_flush_pays as pays;
 
 /// The engine.
 pub(crate) fn engine() -> &'static Engine {
     // SAFETY: The other object of this module defines it, from the same source.
     unsafe { &c::deferred_flush_engine }
+}
+
+/// Promises in vain before a CPU stops to promise.
+pub(crate) fn credit() -> u64 {
+    // SAFETY: As for `engine()`.
+    unsafe { &c::deferred_flush_credit }.load(Ordering::Relaxed)
+}
+
+/// Sets them. A heuristic: any value a CPU sees is right.
+pub(crate) fn set_credit(credit: u64) {
+    // SAFETY: As for `engine()`.
+    unsafe { &c::deferred_flush_credit }.store(credit, Ordering::Relaxed);
 }
 
 /// Chooses the deliberate bug: catch-ups that do not flush.
@@ -108,13 +127,19 @@ pub(crate) fn possible_cpus() -> impl Iterator<Item = CpuId> {
         .filter(|cpu| unsafe { c::deferred_flush_shim_possible(cpu.as_u32()) })
 }
 
-/// Whether `cpu` shall promise on its way to user mode.
-pub(crate) fn set_promise(cpu: CpuId, on: bool) {
+/// Whether `cpu` is kept from the noise of the kernel: `nohz_full=`.
+pub(crate) fn is_isolated(cpu: CpuId) -> bool {
+    // SAFETY: Has no preconditions.
+    unsafe { c::deferred_flush_shim_isolated(cpu.as_u32()) }
+}
+
+/// When `cpu` shall promise: `PROMISE_*`. It may write this itself while it has to ask.
+pub(crate) fn set_promise(cpu: CpuId, promise: u8) {
     // SAFETY: The static per-CPU variables of all CPUs below `nr_cpu_ids` stay valid.
     let cpu = unsafe { &*c::deferred_flush_shim_cpu(cpu.as_u32()) };
 
-    // Read by the exit hook, with interrupts off: seen at one of the next exits.
-    cpu.promise.store(on.into(), Ordering::Relaxed);
+    // Read by the hooks, with interrupts off: seen at one of the next exits.
+    cpu.promise.store(promise, Ordering::Relaxed);
 }
 
 /// Whether `cpu` is away at this moment.
@@ -140,6 +165,15 @@ pub(crate) fn local(cpu: CpuId) -> &'static Local {
 pub(crate) unsafe fn this_local() -> &'static Local {
     // SAFETY: As for `set_promise()`.
     unsafe { &*c::deferred_flush_shim_this_local() }
+}
+
+/// Counts on this CPU. Not atomic: only this CPU writes a counter. Those that interrupts count are
+/// counted with interrupts off everywhere.
+pub(crate) fn count(counter: &AtomicU64, n: u64) {
+    counter.store(
+        counter.load(Ordering::Relaxed).wrapping_add(n),
+        Ordering::Relaxed,
+    );
 }
 
 /// Ends the probes of `deferred_flush:catch_up`, for good.

@@ -2,6 +2,7 @@
 
 //! The functions that C calls, and their registration.
 
+use crate::asid::catch_up_asid;
 use crate::control::Settings;
 use crate::core_logic::policy::Policy;
 use crate::core_logic::user::{Flush, Limits, Pending, Range, Recorded};
@@ -15,6 +16,9 @@ static OPS: ffi::Ops = ffi::Ops {
     begin,
     defer,
     catch_up: ffi::catch_up,
+    catch_up_asid,
+    found,
+    pays: ffi::pays,
     record,
 };
 
@@ -27,15 +31,6 @@ const USER_FRESH: c_uint = 1;
 const USER_TABLES: c_uint = 2;
 const USER_WAITS: c_uint = 4;
 
-/// Counts on this CPU. Not atomic: only this CPU writes a counter. Those that interrupts count are
-/// counted with interrupts off everywhere.
-fn count(counter: &AtomicU64) {
-    counter.store(
-        counter.load(Ordering::Relaxed).wrapping_add(1),
-        Ordering::Relaxed,
-    );
-}
-
 /// Begins the shootdown of a kernel range, and returns its generation.
 ///
 /// # Safety
@@ -45,7 +40,7 @@ fn count(counter: &AtomicU64) {
 ///   interrupted those for which it said no.
 unsafe extern "C" fn begin(start: c_ulong, end: c_ulong) -> u64 {
     // SAFETY: Preemption is disabled by the second safety requirement.
-    count(&unsafe { ffi::this_local() }.flushes);
+    ffi::count(&unsafe { ffi::this_local() }.flushes, 1);
 
     ffi::engine()
         .begin(start as u64, end as u64)
@@ -67,16 +62,29 @@ unsafe extern "C" fn defer(cpu: c_uint, word: *const AtomicU64, gen: u64) -> boo
 
     match word::rely(word, gen) {
         Verdict::Deferred => {
-            count(&local.deferred);
+            ffi::count(&local.deferred, 1);
             ffi::trace_defer(cpu, gen);
             true
         }
         Verdict::Ipi => {
-            count(&local.ipis);
+            ffi::count(&local.ipis, 1);
             ffi::trace_ipi(cpu, gen);
             false
         }
     }
+}
+
+/// A reason to promise: the tick found this CPU in user mode, or a flush interrupted it.
+///
+/// # Safety
+///
+/// Interrupts are off.
+unsafe extern "C" fn found() -> bool {
+    // SAFETY: Interrupts are off.
+    let local = unsafe { ffi::this_local() };
+
+    local.credit.store(ffi::credit(), Ordering::Relaxed);
+    true
 }
 
 /// Leaves the user PCID's part of a flush of user addresses to the exit to user mode.
@@ -117,11 +125,12 @@ unsafe extern "C" fn record(
     // An NMI may have made the ranges void since. It was not about this ASID's user addresses: no
     // NMI flushes such. See `deferred_flush_promote()`.
     cpu.range_bytes.store(pending.bytes(), Ordering::Relaxed);
-    count(match recorded {
+    let counter = match recorded {
         Recorded::Ranges => &local.user_ranges,
         Recorded::Full => &local.user_full,
         Recorded::Now => &local.user_now,
-    });
+    };
+    ffi::count(counter, 1);
     // The names of these numbers are in `DEFERRED_FLUSH_HOW` of `deferred_flush_trace.h`.
     ffi::trace_record(start, end, stride_shift, recorded as c_uint);
     recorded != Recorded::Now
@@ -164,6 +173,7 @@ impl Registration {
     /// machine does not flush kernel ranges by IPI.
     pub(crate) fn new(settings: &Settings) -> Result<Self> {
         ffi::engine().set_ceiling(settings.ceiling.into());
+        ffi::set_credit(settings.credit.into());
         ffi::set_skip(settings.skip_flush);
         USER_CEILING.store(settings.user_ceiling.into(), Ordering::Relaxed);
         WAIT_CEILING.store(settings.wait_ceiling.into(), Ordering::Relaxed);
@@ -193,14 +203,15 @@ impl Drop for Registration {
 }
 
 /// Makes `policy` the one by which CPUs promise. Callers serialize.
+///
+/// `EBUSY`: a kprobe sits on an entry hook. The policy is `off` then.
 pub(crate) fn apply(policy: Policy) -> Result {
-    match policy {
-        Policy::Off => ffi::disarm(),
-        Policy::Always => {
-            ffi::arm()?;
-            for cpu in ffi::possible_cpus() {
-                ffi::set_promise(cpu, true);
-            }
+    // Also between two that promise: a CPU that has to ask writes what it finds.
+    ffi::disarm();
+    if policy != Policy::Off {
+        ffi::arm()?;
+        for cpu in ffi::possible_cpus() {
+            ffi::set_promise(cpu, policy.promise(ffi::is_isolated(cpu)));
         }
     }
     Ok(())

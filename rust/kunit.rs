@@ -143,6 +143,7 @@ mod tests {
     #[test]
     fn policies_have_names() {
         assert!(Policy::from_name("always\n") == Some(Policy::Always));
+        assert!(Policy::from_name("adaptive") == Some(Policy::Adaptive));
         assert!(Policy::from_name("sometimes").is_none());
     }
 }

@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicU64, AtomicU8};
 pub(crate) struct Cpu {
     /// The word, see `core/word.rs`.
     pub(crate) state: AtomicU64,
-    /// Nonzero: promise on exit to user mode.
+    /// When to promise: `PROMISE_*` of `core/policy.rs`.
     pub(crate) promise: AtomicU8,
     /// What waits for the user CR3: the ranges in so many bytes. Set to 0 by interrupts and NMIs.
     pub(crate) range_bytes: AtomicU64,
@@ -55,7 +55,22 @@ pub(crate) struct Local {
     pub(crate) user_full: AtomicU64,
     /// ... And those that were not: initiators that waited for other CPUs.
     pub(crate) user_now: AtomicU64,
+    /// Pages that ASIDs had to flush when they were chosen.
+    pub(crate) asid_pages: AtomicU64,
+    /// Those that were flushed in full.
+    pub(crate) asid_full: AtomicU64,
+    /// Promises that the policy may still make in vain, ...
+    pub(crate) credit: AtomicU64,
+    /// ... exits at which it was asked, ...
+    pub(crate) asked: AtomicU64,
+    /// ... and `catch_ups` when it was last asked.
+    pub(crate) paid: AtomicU64,
+    /// Generation of each ASID that is not loaded. C has them; Rust gets them as arguments.
+    asid_gen: [AtomicU64; 6],
 }
+
+// `deferred_flush_shim.c` has the same.
+const _: () = assert!(size_of::<Local>() == 23 * 8 && offset_of!(Local, credit) == 14 * 8);
 
 extern "C" {
     // Their addresses are per-CPU offsets: not to be used as they are.

@@ -12,7 +12,7 @@ use kernel::fmt;
 
 type Column = (&'static str, fn(&Local) -> &AtomicU64);
 
-const COLUMNS: [Column; 11] = [
+const COLUMNS: [Column; 14] = [
     ("flushes", |local| &local.flushes),
     ("deferred", |local| &local.deferred),
     ("ipis", |local| &local.ipis),
@@ -24,6 +24,9 @@ const COLUMNS: [Column; 11] = [
     ("user_ranges", |local| &local.user_ranges),
     ("user_full", |local| &local.user_full),
     ("user_now", |local| &local.user_now),
+    ("asid_pages", |local| &local.asid_pages),
+    ("asid_full", |local| &local.asid_full),
+    ("asked", |local| &local.asked),
 ];
 
 /// Prints all counters.

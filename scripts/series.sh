@@ -10,8 +10,9 @@ tree=$BUILD/series/tree
 out=$BUILD/series/out
 patches=("$TOP"/patches/linux-"$KERNEL_SERIES"/*.patch)
 objects=(arch/x86/entry/entry_64.o arch/x86/entry/entry_64_compat.o arch/x86/entry/syscall_64.o
-	arch/x86/entry/syscall_32.o arch/x86/kernel/{nmi,traps,process}.o arch/x86/mm/{pti,tlb}.o
-	kernel/entry/common.o mm/vmalloc.o)
+	arch/x86/entry/syscall_32.o arch/x86/kernel/{nmi,traps,process,apic/apic}.o
+	arch/x86/mm/{pti,tlb,pat/set_memory}.o
+	kernel/entry/common.o kernel/sched/build_policy.o mm/vmalloc.o)
 
 rm -rf "$BUILD/series"
 mkdir -p "$out"

@@ -2,26 +2,35 @@
 
 //! When a CPU promises.
 
-/// When CPUs promise on their way to user mode.
+/// In `deferred_flush_cpu.promise`: on exit to user mode.
+pub const PROMISE_USER: u8 = 1;
+/// In idle.
+pub const PROMISE_IDLE: u8 = 2;
+/// The policy has to be asked about the former.
+pub const PROMISE_ASK: u8 = 4;
+
+/// When CPUs promise on their way to user mode. In idle they do with all but `Off`: waking up costs
+/// more than any promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
     /// Never. The hooks are patched out.
     Off,
     /// At every exit to user mode.
     Always,
-    // `Adaptive` (where it pays, per CPU) is to come. It needs a rule that is evaluated in
-    // `deferred_flush_go_away()`'s callers and sets `deferred_flush_cpu.promise` per CPU.
+    /// While it pays, see [`spend`].
+    Adaptive,
 }
 
 impl Policy {
     /// All policies.
-    pub const ALL: [Self; 2] = [Self::Off, Self::Always];
+    pub const ALL: [Self; 3] = [Self::Off, Self::Always, Self::Adaptive];
 
     /// Its name in debugfs.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Off => "off",
             Self::Always => "always",
+            Self::Adaptive => "adaptive",
         }
     }
 
@@ -37,8 +46,40 @@ impl Policy {
         match number {
             0 => Some(Self::Off),
             1 => Some(Self::Always),
+            2 => Some(Self::Adaptive),
             _ => None,
         }
+    }
+
+    /// What a CPU does to begin with: `PROMISE_*`. `isolated`: one that is not to be disturbed.
+    pub const fn promise(self, isolated: bool) -> u8 {
+        match self {
+            Self::Off => 0,
+            Self::Always => PROMISE_USER | PROMISE_IDLE,
+            // One IPI is one too many there.
+            Self::Adaptive if isolated => PROMISE_USER | PROMISE_IDLE,
+            Self::Adaptive => PROMISE_IDLE | PROMISE_ASK,
+        }
+    }
+}
+
+/// Whether a CPU goes on to promise at its exits to user mode, and with which credit.
+///
+/// A CPU begins to promise, with a credit of `full`, when its tick finds it in user mode or a flush
+/// interrupts it. Since then, or since a flush relied on a promise (`paid`), it may promise `full`
+/// times in vain. So
+///
+/// - a CPU that stays in user mode promises all the time: its entries are ticks, and what flushes
+///   bring;
+/// - one that does system calls all the time promises `full` times per tick, and per flush.
+#[inline(always)]
+pub const fn spend(credit: u64, paid: bool, full: u64) -> Option<u64> {
+    let credit = if paid { full } else { credit };
+
+    if credit == 0 {
+        None
+    } else {
+        Some(credit.wrapping_sub(1))
     }
 }
 
@@ -50,10 +91,55 @@ mod tests {
     fn names_and_numbers_are_those_of_the_documentation() {
         assert_eq!(Policy::from_name("off"), Some(Policy::Off));
         assert_eq!(Policy::from_name("always\n"), Some(Policy::Always));
+        assert_eq!(Policy::from_name("adaptive"), Some(Policy::Adaptive));
         assert_eq!(Policy::from_name("Always"), None);
         assert_eq!(Policy::from_name(""), None);
         assert_eq!(Policy::from_number(0), Some(Policy::Off));
         assert_eq!(Policy::from_number(1), Some(Policy::Always));
-        assert_eq!(Policy::from_number(2), None);
+        assert_eq!(Policy::from_number(2), Some(Policy::Adaptive));
+        assert_eq!(Policy::from_number(3), None);
+    }
+
+    #[test]
+    fn only_off_promises_nothing() {
+        for isolated in [false, true] {
+            assert_eq!(Policy::Off.promise(isolated), 0);
+            for policy in [Policy::Always, Policy::Adaptive] {
+                assert_ne!(policy.promise(isolated) & PROMISE_IDLE, 0);
+            }
+        }
+        assert_eq!(Policy::Always.promise(false) & PROMISE_ASK, 0);
+        assert_ne!(Policy::Adaptive.promise(true) & PROMISE_USER, 0);
+        assert_eq!(Policy::Adaptive.promise(false) & PROMISE_USER, 0);
+    }
+
+    /// Promises made in `exits` exits, of which those in `paid` found work.
+    fn promises(mut credit: u64, full: u64, exits: u64, paid: impl Fn(u64) -> bool) -> u64 {
+        for exit in 0..exits {
+            match spend(credit, paid(exit), full) {
+                Some(left) => credit = left,
+                // It stops, and is not asked any more.
+                None => return exit,
+            }
+        }
+        exits
+    }
+
+    #[test]
+    fn promises_in_vain_are_bounded() {
+        assert_eq!(promises(8, 8, 1000, |_| false), 8);
+        // Paid once, at the fifth exit.
+        assert_eq!(promises(8, 8, 1000, |exit| exit == 5), 13);
+    }
+
+    #[test]
+    fn promises_that_pay_go_on() {
+        assert_eq!(promises(8, 8, 1000, |exit| exit % 8 == 0), 1000);
+        assert_eq!(promises(1, 1, 1000, |_| true), 1000);
+    }
+
+    #[test]
+    fn no_credit_is_no_promise() {
+        assert_eq!(promises(0, 0, 1000, |_| true), 0);
     }
 }

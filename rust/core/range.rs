@@ -20,12 +20,12 @@ impl PageRange {
     /// The pages that `[start, end)` touches, in bytes. At least one, as `flush_tlb_kernel_range()`
     /// flushes one for `[addr, addr + PAGE_SIZE - 1)`.
     ///
-    /// An `end` below `start` makes a range so large that it is flushed in full: flushing too much
-    /// is safe.
+    /// An `end` below `start`, or of `TLB_FLUSH_ALL`, makes a range so large that it is flushed in
+    /// full: flushing too much is safe.
     #[inline(always)]
     pub const fn new(start: u64, end: u64) -> Self {
         let start = start & !(PAGE_SIZE - 1);
-        let bytes = end.wrapping_sub(start).wrapping_add(PAGE_SIZE - 1);
+        let bytes = end.wrapping_sub(start).saturating_add(PAGE_SIZE - 1);
         let pages = bytes >> PAGE_SIZE.trailing_zeros();
 
         // INVARIANT: `start` was rounded down, and an empty range counts as one page.
@@ -64,6 +64,12 @@ mod tests {
             let range = PageRange::new(start, end);
             assert_eq!((range.start(), range.pages()), (first, pages));
         }
+    }
+
+    #[test]
+    fn a_range_of_everything_is_huge() {
+        assert!(PageRange::new(0, u64::MAX).pages() > 1 << 40);
+        assert!(PageRange::new(0x1000, u64::MAX).pages() > 1 << 40);
     }
 
     #[test]
