@@ -159,8 +159,29 @@ static() {
 	try "objtool --noinstr, DEBUG=1" objtool_check module-debug
 	try "objtool --noinstr sees a call out of the section" objtool_negative
 	try "one store promises" one_promise
+	try "only known callers defer" deferrable_callers "$BUILD/kernel-src"
+	try "only known callers defer: freed tables do not" deferrable_negative
 	try "a patch that does not apply stops" bad_patch
 	try "every prefix of the series builds" "$TOP/scripts/series.sh"
+}
+
+# Only who is known to may defer: freed page tables may not, for one.
+deferrable_callers() { # SOURCE
+	(cd "$1" && { grep -rcE '(flush_tlb_kernel_range_deferrable|deferred_flush_kernel_range)\(' \
+		--include='*.[ch]' arch/x86 mm kernel include drivers/{acpi,base,firmware,iommu} ||
+		[[ $? -eq 1 ]]; }) |
+		grep -v ':0$' | sort | diff "$TOP/scripts/deferrable-callers.txt" -
+}
+
+deferrable_negative() {
+	local dir=$BUILD/deferrable-negative file=arch/x86/mm/pgtable.c
+	rm -rf "$dir"
+	mkdir -p "$dir"
+	cp -as "$(realpath "$BUILD/kernel-src")"/{arch,mm,kernel,include,drivers} "$dir"
+	rm "$dir/$file"
+	sed 's/flush_tlb_kernel_range(/flush_tlb_kernel_range_deferrable(/' \
+		"$BUILD/kernel-src/$file" >"$dir/$file"
+	! cmp -s "$dir/$file" "$BUILD/kernel-src/$file" && ! deferrable_callers "$dir"
 }
 
 # --- in guests
@@ -227,8 +248,13 @@ machine() {
 	for append in "pti=on" "pti=on nopcid" "pti=off"; do
 		name=sticky/${append// /-}
 		ROUNDS=10 guest "$name" --qemu sticky --cpus 4 --append "$append" --timeout 900 -- \
-			guest-selftests.sh off always unloaded
+			guest-selftests.sh off always adaptive unloaded
 	done
+	# Wakes without an interrupt.
+	TESTS=vfree_coherence guest sticky/idle-poll --qemu sticky --cpus 2 \
+		--append "pti=off idle=poll" --timeout 300 -- guest-selftests.sh always
+	TESTS="isolated.sh idle_wakeups.sh" guest sticky/isolated --qemu sticky --cpus 2 \
+		--append "pti=on nohz_full=1 isolcpus=1" --timeout 300 -- guest-selftests.sh absent
 }
 
 # Mainline has no stale hit either. Its own tests have the same results there as on stock QEMU.
@@ -320,12 +346,14 @@ expected_failure() {
 }
 
 guests() {
-	local pti cpus
+	local pti cpus states
 	note "selftests"
 	for pti in on off; do
 		for cpus in 1 2 4; do
+			states=(absent always unloaded)
+			[[ $cpus -ne 4 ]] || states+=(adaptive)
 			ROUNDS=3 guest "pti-$pti/cpus-$cpus" --cpus "$cpus" --append "pti=$pti" \
-				--timeout 600 -- guest-selftests.sh absent always unloaded
+				--timeout 600 -- guest-selftests.sh "${states[@]}"
 		done
 		# 100 rounds of load, storm, unload in both together.
 		ROUNDS=50 guest "pti-$pti/50-rounds" --cpus 4 --append "pti=$pti" --timeout 900 -- \

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # In the guest: those of the kernel's x86 and mm selftests that work under TCG and end soon.
 # $OUT/kselftests gets a line "SET/TEST EXIT" for each.
-# Usage: guest-kselftests.sh absent|off|always       the state of the module
+# Usage: guest-kselftests.sh absent|off|always|adaptive       the state of the module
 set -euo pipefail
 . "$TOP/scripts/guest-lib.sh"
 

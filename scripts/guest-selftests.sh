@@ -26,9 +26,10 @@ for state in "$@"; do
 		enter_state "$state"
 		;;
 	esac
-	tests="vfree_storm vfree_coherence munmap_storm mprotect_storm freed_tables"
+	tests="vfree_storm vfree_coherence munmap_storm mprotect_storm freed_tables bpf_storm"
 	# What these look for is the module's doing.
-	[[ $state != always ]] || tests+=" user_flush user_flush_32"
+	[[ $state != always ]] || tests+=" user_flush user_flush_32 hotplug"
+	[[ $state != adaptive ]] || tests+=" hotplug"
 	for test in ${TESTS:-$tests}; do
 		run "$test"
 	done

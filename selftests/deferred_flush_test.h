@@ -44,6 +44,9 @@ struct test_probe {
 #define TEST_PROBE_RESULT	_IOR('F', 7, struct test_probe)
 #define TEST_UNMAP	_IO('F', 8)
 #define TEST_REMAP_SMALL	_IOW('F', 9, uint64_t)
+/* Reads when another thread wakes it with the same number, or a later one. */
+#define TEST_READ_WOKEN	_IOWR('F', 10, uint64_t)
+#define TEST_WAKE	_IOW('F', 11, uint64_t)
 
 #define MAX_CPUS 64
 
@@ -139,7 +142,12 @@ static inline struct irq_count irqs_received(const int *cpus, int nr)
 struct ipi_count {
 	const int *cpus;
 	int nr;
+	/* Of these, so many at the end are idle, and counted for themselves. */
+	int idle;
 	struct irq_count start;
+	uint64_t idle_start;
+	uint64_t idle_storm;
+	uint64_t idle_control;
 	uint64_t start_ms;
 	uint64_t storm;
 	uint64_t control;
@@ -157,10 +165,21 @@ static inline void sleep_ms(uint64_t ms)
 		;
 }
 
-static inline void count_start(struct ipi_count *count, const int *cpus, int nr)
+static inline struct irq_count user_irqs(const struct ipi_count *count)
 {
-	*count = (struct ipi_count){ .cpus = cpus, .nr = nr };
-	count->start = irqs_received(cpus, nr);
+	return irqs_received(count->cpus, count->nr - count->idle);
+}
+
+static inline uint64_t idle_ipis(const struct ipi_count *count)
+{
+	return irqs_received(count->cpus + count->nr - count->idle, count->idle).ipis;
+}
+
+static inline void count_start(struct ipi_count *count, const int *cpus, int nr, int idle)
+{
+	*count = (struct ipi_count){ .cpus = cpus, .nr = nr, .idle = idle };
+	count->start = user_irqs(count);
+	count->idle_start = idle_ipis(count);
 	count->start_ms = now_ms();
 	count->invpcid = tlb_counter_sum(TLB_INVPCID_ADDRESS);
 }
@@ -171,13 +190,15 @@ static inline void count_stop(struct ipi_count *count)
 
 	count->invpcid = tlb_counter_sum(TLB_INVPCID_ADDRESS) - count->invpcid;
 	count->ms = now_ms() - count->start_ms;
-	end = irqs_received(count->cpus, count->nr);
+	end = user_irqs(count);
+	count->idle_storm = idle_ipis(count) - count->idle_start;
 	count->storm = end.ipis - count->start.ipis;
 	count->ticks = end.ticks - count->start.ticks;
 
 	sleep_ms(count->ms);
-	control = irqs_received(count->cpus, count->nr);
+	control = user_irqs(count);
 	count->control = control.ipis - end.ipis;
+	count->idle_control = idle_ipis(count) - count->idle_start - count->idle_storm;
 }
 
 /* One line for scripts/report.py, and for eyes. */
@@ -187,10 +208,12 @@ static inline void print_result(const char *storm, const char *variant, int nr_c
 {
 	uint64_t net = count->storm > count->control ? count->storm - count->control : 0;
 
-	printf("# result: storm=%s variant=%s cpus=%d flushes=%llu ipis_user_cpus=%llu ipis_storm=%llu ipis_control=%llu ticks=%llu elapsed_ms=%llu stale=%llu invpcid=%llu\n",
-	       storm, variant, nr_cpus, (unsigned long long)flushes,
+	printf("# result: storm=%s variant=%s cpus=%d idle=%d flushes=%llu ipis_user_cpus=%llu ipis_storm=%llu ipis_control=%llu idle_storm=%llu idle_control=%llu ticks=%llu elapsed_ms=%llu stale=%llu invpcid=%llu\n",
+	       storm, variant, nr_cpus, count->idle, (unsigned long long)flushes,
 	       (unsigned long long)net, (unsigned long long)count->storm,
-	       (unsigned long long)count->control, (unsigned long long)count->ticks,
+	       (unsigned long long)count->control,
+	       (unsigned long long)count->idle_storm,
+	       (unsigned long long)count->idle_control, (unsigned long long)count->ticks,
 	       (unsigned long long)count->ms, (unsigned long long)stale,
 	       (unsigned long long)count->invpcid);
 	fflush(stdout);

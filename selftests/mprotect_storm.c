@@ -74,7 +74,7 @@ TEST(no_thread_writes_a_read_only_page)
 	sleep_ms(200);
 	ASSERT_EQ(0, pin_to(cpus[0]));
 
-	count_start(&count, cpus + 1, nr - 1);
+	count_start(&count, cpus + 1, nr - 1, 0);
 	do {
 		ASSERT_EQ(0, mprotect(page, page_size, PROT_READ));
 		atomic_fetch_add(&epoch, 1);

@@ -76,7 +76,7 @@ TEST(no_thread_reads_an_unmapped_page)
 					    (void *)(intptr_t)cpus[i]));
 	sleep_ms(200);
 
-	count_start(&count, cpus + 1, nr - 1);
+	count_start(&count, cpus + 1, nr - 1, 0);
 	do {
 		/* A new page; unless this CPU's translation is an old one. */
 		if (*(volatile uint64_t *)page)

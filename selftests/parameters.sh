@@ -40,22 +40,27 @@ if [ ! -f "$module" ]; then
 	ktap_skip_all "no $module"
 	exit "$KSFT_SKIP"
 fi
-ktap_set_plan 17
+ktap_set_plan 20
 
-refuses "policy_out_of_range" policy=2 "policy=2: must be"
+refuses "policy_out_of_range" policy=3 "policy=3: must be"
 refuses "ceiling_out_of_range" ceiling=4097 "ceiling=4097: must be"
 refuses "user_ceiling_out_of_range" user_ceiling=4097 "user_ceiling=4097: must be"
 refuses "wait_ceiling_out_of_range" wait_ceiling=4097 "wait_ceiling=4097: must be"
+refuses "credit_out_of_range" credit=1000001 "credit=1000001: must be"
 refuses "debug_out_of_range" debug=3 "debug=3: must be"
 refuses "debug_needs_a_debug_build" debug=1 "debug=1: this module was built without"
 
 check "loads" insmod "$module"
-check "policy_always_is_the_default" policy_is always
+check "policy_adaptive_is_the_default" policy_is adaptive
 check "loads_once_only" sh -c "! insmod '$module' 2>/dev/null"
 check "unknown_policy_is_refused" write_fails "$policy" sometimes
 check "empty_policy_is_refused" write_fails "$policy" " "
 check "long_policy_is_refused" write_fails "$policy" "always always always always"
-check "refused_policies_change_nothing" policy_is always
+check "refused_policies_change_nothing" policy_is adaptive
+echo always >"$policy"
+check "policy_can_be_always" policy_is always
+echo adaptive >"$policy"
+check "policy_can_be_adaptive" policy_is adaptive
 echo off >"$policy"
 check "policy_can_be_switched_off" policy_is off
 check "nobody_is_away_when_off" sh -c "! awk 'NR > 1 && \$2 == 1 { found = 1 } END { exit !found }' $stats"

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A vmalloc address is freed and mapped anew on one CPU, while another CPU, that
- * has its translation cached, is in user mode.  When that CPU enters the kernel
- * it must see the new contents: by system call, timer interrupt and NMI.  And so
- * must another process that runs there next: with PTI and PCIDs it has cached
- * the translation for itself, and was not running when the flush was due.
+ * has its translation cached, is in user mode or idle.  When that CPU enters the
+ * kernel, or wakes up, it must see the new contents: by system call, timer
+ * interrupt and NMI, and in a system call that slept.  And so must another
+ * process that runs there next: with PTI and PCIDs it has cached the translation
+ * for itself, and was not running when the flush was due.
  */
 #define _GNU_SOURCE
 #include "kselftest_harness.h"
@@ -16,8 +17,9 @@
 
 enum turn {
 	READER_FILLS,	/* The reader caches the translation, ... */
-	READER_WAITS,	/* ... and waits in user mode. */
+	READER_WAITS,	/* ... and waits, in user mode or asleep. */
 	READER_READS,
+	READER_SLEEPS,	/* The reader sleeps in the kernel, and reads there. */
 	READER_DONE,
 	READER_EXITS,
 };
@@ -26,7 +28,9 @@ static volatile enum turn turn;
 static volatile uint64_t reader_value;
 static volatile bool reader_failed;
 static volatile uint32_t reader_timer_us;	/* 0: arm none */
+static uint64_t reader_number;
 static int reader_fd;
+static int reader_wake[2] = { -1, -1 };		/* pipe: sleeps on it, if there is one */
 
 static void *reader(void *cpu)
 {
@@ -48,9 +52,24 @@ static void *reader(void *cpu)
 					reader_failed = true;
 			}
 			turn = READER_WAITS;
+			if (reader_wake[0] >= 0) {
+				char byte;
+
+				/* With nothing else to run, this CPU idles. */
+				if (read(reader_wake[0], &byte, 1) != 1)
+					reader_failed = true;
+			}
 			break;
 		case READER_READS:
 			if (ioctl(reader_fd, TEST_READ, &value))
+				reader_failed = true;
+			reader_value = value;
+			turn = READER_DONE;
+			break;
+		case READER_SLEEPS:
+			value = reader_number;
+			turn = READER_WAITS;
+			if (ioctl(reader_fd, TEST_READ_WOKEN, &value))
 				reader_failed = true;
 			reader_value = value;
 			turn = READER_DONE;
@@ -77,6 +96,14 @@ FIXTURE(vfree_coherence)
 	bool small;
 };
 
+FIXTURE_VARIANT(vfree_coherence)
+{
+	bool idle;
+};
+
+FIXTURE_VARIANT_ADD(vfree_coherence, user) { .idle = false };
+FIXTURE_VARIANT_ADD(vfree_coherence, idle) { .idle = true };
+
 FIXTURE_SETUP(vfree_coherence)
 {
 	self->running = false;
@@ -94,6 +121,8 @@ FIXTURE_SETUP(vfree_coherence)
 	self->rounds_small = 0;
 	ASSERT_EQ(0, ioctl(self->fd, TEST_MAP, &self->value));
 
+	if (variant->idle)
+		ASSERT_EQ(0, pipe(reader_wake));
 	reader_fd = self->fd;
 	reader_failed = false;
 	reader_timer_us = 0;
@@ -104,11 +133,30 @@ FIXTURE_SETUP(vfree_coherence)
 	ASSERT_EQ(0, pin_to(self->cpus[0]));
 }
 
+/* Hands the turn to the reader, and waits until it is at @until. */
+static void hand_over(enum turn to, enum turn until)
+{
+	bool asleep = reader_wake[1] >= 0 && turn == READER_WAITS;
+
+	turn = to;
+	if (asleep && write(reader_wake[1], "", 1) != 1)
+		reader_failed = true;
+	while (turn != until)
+		sched_yield();
+	/* Until its CPU idles. */
+	if (reader_wake[1] >= 0 && until == READER_WAITS)
+		sleep_ms(2);
+}
+
 FIXTURE_TEARDOWN(vfree_coherence)
 {
 	if (self->running) {
-		turn = READER_EXITS;
+		hand_over(READER_EXITS, READER_EXITS);
 		pthread_join(self->thread, NULL);
+	}
+	if (reader_wake[0] >= 0) {
+		close(reader_wake[0]);
+		close(reader_wake[1]);
 	}
 	if (self->fd >= 0) {
 		ioctl(self->fd, TEST_UNMAP);
@@ -116,18 +164,9 @@ FIXTURE_TEARDOWN(vfree_coherence)
 	}
 }
 
-/* Hands the turn to the reader, and waits until it is at @until. */
-static void hand_over(enum turn to, enum turn until)
+/* Maps the address anew.  False: no luck, try again. */
+static bool remap(FIXTURE_DATA(vfree_coherence) *self)
 {
-	turn = to;
-	while (turn != until)
-		sched_yield();
-}
-
-/* Maps the address anew while the reader is away.  False: no luck, try again. */
-static bool remap_while_away(FIXTURE_DATA(vfree_coherence) *self)
-{
-	hand_over(READER_FILLS, READER_WAITS);
 	self->value++;
 	if (ioctl(self->fd, self->small ? TEST_REMAP_SMALL : TEST_REMAP,
 		  &self->value) > 0)
@@ -135,6 +174,12 @@ static bool remap_while_away(FIXTURE_DATA(vfree_coherence) *self)
 	/* The address went to somebody else, and the area is gone. */
 	ioctl(self->fd, TEST_MAP, &self->value);
 	return false;
+}
+
+static bool remap_while_away(FIXTURE_DATA(vfree_coherence) *self)
+{
+	hand_over(READER_FILLS, READER_WAITS);
+	return remap(self);
 }
 
 static void judge(FIXTURE_DATA(vfree_coherence) *self, uint64_t value)
@@ -147,7 +192,8 @@ static void judge(FIXTURE_DATA(vfree_coherence) *self, uint64_t value)
 
 static void report(FIXTURE_DATA(vfree_coherence) *self, const char *kind)
 {
-	printf("# coherence: entry=%s rounds=%llu small=%llu stale=%llu\n", kind,
+	printf("# coherence: away=%s entry=%s rounds=%llu small=%llu stale=%llu\n",
+	       reader_wake[0] >= 0 ? "idle" : "user", kind,
 	       (unsigned long long)self->rounds, (unsigned long long)self->rounds_small,
 	       (unsigned long long)self->stale);
 }
@@ -210,6 +256,38 @@ TEST_F_TIMEOUT(vfree_coherence, nmi_sees_the_new_mapping, 120)
 		judge(self, probe.value);
 	}
 	report(self, "nmi");
+	ASSERT_FALSE(reader_failed);
+	EXPECT_EQ(0, self->stale);
+}
+
+/* How it is woken depends on how it idles: by an interrupt, or not (idle=poll). */
+TEST_F_TIMEOUT(vfree_coherence, woken_sees_the_new_mapping, 120)
+{
+	uint64_t end = now_ms() + 2 * test_ms();
+
+	if (!variant->idle)
+		SKIP(return, "sleeping is idling");
+	/* It sleeps in the test module, not on the pipe. */
+	close(reader_wake[0]);
+	close(reader_wake[1]);
+	reader_wake[0] = -1;
+	reader_wake[1] = -1;
+	reader_number = 0;
+	while (now_ms() < end || self->rounds < MIN_ROUNDS) {
+		bool remapped;
+
+		hand_over(READER_FILLS, READER_WAITS);
+		reader_number++;
+		hand_over(READER_SLEEPS, READER_WAITS);
+		sleep_ms(2);
+		remapped = remap(self);
+		ASSERT_EQ(0, ioctl(self->fd, TEST_WAKE, &reader_number));
+		while (turn != READER_DONE)
+			sched_yield();
+		if (remapped)
+			judge(self, reader_value);
+	}
+	report(self, "woken");
 	ASSERT_FALSE(reader_failed);
 	EXPECT_EQ(0, self->stale);
 }

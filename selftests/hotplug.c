@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * CPUs that go offline and come back: away they are not, and what was freed
+ * meanwhile they do not see.
+ */
+#define _GNU_SOURCE
+#include "kselftest_harness.h"
+#include "deferred_flush_test.h"
+
+#define STATS "/sys/kernel/debug/deferred_flush/stats"
+#define MIN_ROUNDS 3
+
+static bool set_online(int cpu, bool online)
+{
+	char path[64];
+	int fd, ret;
+
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu);
+	fd = open(path, O_WRONLY);
+	if (fd < 0)
+		return false;
+	ret = write(fd, online ? "1" : "0", 1);
+	close(fd);
+	return ret == 1;
+}
+
+/* The column "away" of @cpu; 0 if no module is loaded. */
+static int promises(int cpu)
+{
+	char line[512];
+	FILE *file = fopen(STATS, "r");
+	int id, away, found = 0;
+
+	if (!file)
+		return 0;
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "%d %d", &id, &away) == 2 && id == cpu)
+			found = away;
+	fclose(file);
+	return found;
+}
+
+FIXTURE(hotplug)
+{
+	int cpus[MAX_CPUS];
+	int nr;
+	int cpu;
+	int fd;
+};
+
+FIXTURE_SETUP(hotplug)
+{
+	self->fd = open(TEST_DEVICE, O_RDWR);
+	if (self->fd < 0)
+		SKIP(return, "no " TEST_DEVICE ": load deferred_flush_test.ko");
+	self->nr = allowed_cpus(self->cpus);
+	if (self->nr < 2)
+		SKIP(return, "one CPU: it stays");
+	self->cpu = self->cpus[self->nr - 1];
+}
+
+FIXTURE_TEARDOWN(hotplug)
+{
+	if (self->nr > 1)
+		set_online(self->cpu, true);
+	if (self->fd >= 0)
+		close(self->fd);
+}
+
+TEST_F_TIMEOUT(hotplug, an_offline_cpu_is_not_away, 120)
+{
+	uint64_t end = now_ms() + test_ms();
+	int rounds = 0, stale_promises = 0;
+
+	while (now_ms() < end || rounds < MIN_ROUNDS) {
+		ASSERT_TRUE(set_online(self->cpu, false));
+		stale_promises += promises(self->cpu);
+		ASSERT_TRUE(set_online(self->cpu, true));
+		rounds++;
+	}
+	printf("# hotplug: rounds=%d\n", rounds);
+	EXPECT_EQ(0, stale_promises);
+}
+
+TEST_F_TIMEOUT(hotplug, a_cpu_that_was_offline_sees_the_new_mapping, 120)
+{
+	uint64_t end = now_ms() + test_ms();
+	uint64_t value = 1, seen;
+	int rounds = 0, stale = 0;
+
+	while (now_ms() < end || rounds < MIN_ROUNDS) {
+		ASSERT_EQ(0, ioctl(self->fd, TEST_MAP, &value));
+		ASSERT_EQ(0, pin_to(self->cpu));
+		ASSERT_EQ(0, ioctl(self->fd, TEST_READ, &seen));
+		ASSERT_EQ(0, pin_to(self->cpus[0]));
+		ASSERT_TRUE(set_online(self->cpu, false));
+		value++;
+		if (ioctl(self->fd, TEST_REMAP, &value) <= 0) {
+			/* The address went to somebody else. */
+			ASSERT_TRUE(set_online(self->cpu, true));
+			continue;
+		}
+		ASSERT_TRUE(set_online(self->cpu, true));
+		ASSERT_EQ(0, pin_to(self->cpu));
+		ASSERT_EQ(0, ioctl(self->fd, TEST_READ, &seen));
+		rounds++;
+		stale += seen != value;
+	}
+	ioctl(self->fd, TEST_UNMAP);
+	printf("# hotplug: rounds=%d stale=%d\n", rounds, stale);
+	EXPECT_EQ(0, stale);
+}
+
+TEST_HARNESS_MAIN
