@@ -2,7 +2,7 @@
 # Everything is done by scripts/; this names it. KDIR= (a built tree) or KERNEL_SRC= (a source
 # tree) may be given to all of them.
 
-.PHONY: help demo check check-host check-debug check-mutants check-mainline measure kernel qemu modules selftests clean
+.PHONY: help demo check check-host check-debug check-mutants check-mainline measure soak kernel qemu modules selftests clean
 
 help:
 	@echo "make demo        build all, run the storms, print what the module saves"
@@ -11,6 +11,7 @@ help:
 	@echo "make check-mutants   kernels with one deliberate bug each have to be caught"
 	@echo "make check-mainline  mainline, and its own x86 and mm selftests, on our QEMU"
 	@echo "make check-debug the selftests on a kernel with lockdep and entry checks"
+	@echo "make soak        everything at once, for 15 minutes"
 	@echo "make measure     instructions per system call, against mainline"
 	@echo "make qemu        the QEMU with PCIDs and a TLB that forgets nothing, in build/qemu;"
 	@echo "                 QEMU=sticky make demo|check uses it"
@@ -26,7 +27,7 @@ check-host:
 check-mutants check-mainline:
 	@scripts/check.sh $(@:check-%=%)
 
-check-debug measure:
+check-debug measure soak:
 	@scripts/$@.sh
 
 kernel:

@@ -57,7 +57,7 @@ fi
 {
 	echo "#!/bin/bash"
 	printf 'export TOP=%q BUILD=%q OUT=%q\n' "$TOP" "$BUILD" "$out"
-	for var in TEST_MS TEST_ROUNDS TESTS TEST_ARGS TURNS ROUNDS MODULE_DIR; do
+	for var in TEST_MS TEST_ROUNDS TESTS TEST_ARGS TURNS ROUNDS SOAK_SECONDS MODULE_DIR; do
 		[[ -z ${!var:-} ]] || printf 'export %s=%q\n' "$var" "${!var}"
 	done
 	printf "exec %q/scripts/guest.sh" "$TOP"

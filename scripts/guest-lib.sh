@@ -10,11 +10,11 @@ loaded() {
 	[[ -d /sys/module/deferred_flush ]]
 }
 
-# enter_state absent|off|always: load or unload the module accordingly.
+# enter_state absent|off|always|adaptive: load or unload the module accordingly.
 enter_state() {
 	case $1 in
 	absent) ! loaded || rmmod deferred_flush ;;
-	off | always)
+	off | always | adaptive)
 		loaded || insmod "$MODULE" policy=0
 		echo "$1" >/sys/kernel/debug/deferred_flush/policy
 		;;

@@ -18,8 +18,8 @@ TLB = {
     "walks": ("walks",),
     "stale_hits": ("stale_user", "stale_vmalloc", "stale_kernel"),
 }
-STORMS = ("vfree", "munmap", "mprotect", "munmap-local", "mprotect-local")
-STATES = ("absent", "off", "always")
+STORMS = ("vfree", "vfree-mixed", "munmap", "mprotect", "munmap-local", "mprotect-local")
+STATES = ("absent", "off", "always", "adaptive")
 # Of the interrupts with the module absent, in percent.
 LIMIT = 3.0
 # Of the INVPCIDs with the module absent, in percent, with PTI and one thread.
@@ -44,18 +44,20 @@ def parse(path, pti):
                     "module": "absent" if run["state"] == "absent" else "loaded",
                     "policy": None if run["state"] == "absent" else run["state"],
                     "turn": int(run["turn"]), "cpus": 0, "flushes": 0, "ipis_user_cpus": 0,
-                    "ipis_storm": 0, "ipis_control": 0, "ticks": 0, "deferred": 0,
+                    "ipis_storm": 0, "ipis_control": 0, "idle_cpus": 0, "ipis_idle_cpus": 0,
+                    "idle_storm": 0, "idle_control": 0, "ticks": 0, "deferred": 0,
                     "catch_ups": 0, "elapsed_ms": 0, "stale": 0, "invpcid_storm": 0,
                     "variants": 0,
                 }
             elif line.startswith("# result: ") and run:
                 result = fields(line)
                 row["cpus"] = int(result["cpus"])
+                row["idle_cpus"] = int(result["idle"])
                 row["variants"] += 1
                 # Without those of the programs around it.
                 row["invpcid_storm"] += int(result["invpcid"])
-                for key in ("flushes", "ipis_storm", "ipis_control", "ticks", "elapsed_ms",
-                            "stale"):
+                for key in ("flushes", "ipis_storm", "ipis_control", "idle_storm", "idle_control",
+                            "ticks", "elapsed_ms", "stale"):
                     row[key] += int(result[key])
             elif line.startswith("## end ") and run:
                 end = fields(line)
@@ -63,6 +65,7 @@ def parse(path, pti):
                 row["catch_ups"] = int(end["catch_ups"])
                 # Over all variants: noise of one must not be cut off at 0 for itself.
                 row["ipis_user_cpus"] = max(0, row["ipis_storm"] - row["ipis_control"])
+                row["ipis_idle_cpus"] = max(0, row["idle_storm"] - row["idle_control"])
                 for key, names in TLB.items():
                     # No such counters on other machines.
                     row[key] = (sum(int(end[n]) - int(before[n]) for n in names)
@@ -94,8 +97,8 @@ def select(rows, storm, pti, state):
 
 
 def table(rows, ptis):
-    head = ("storm", "PTI", "policy", "flushes", "IPIs to user CPUs", "deferred", "catch-ups",
-            "ms", "stale")
+    head = ("storm", "PTI", "policy", "flushes", "IPIs to user CPUs", "to idle CPUs", "deferred",
+            "catch-ups", "ms", "stale")
     sticky = any(r["invlpg"] is not None for r in rows)
     if sticky:
         head += ("INVLPG", "INVPCID", "CR3 flushes", "stale hits")
@@ -107,6 +110,7 @@ def table(rows, ptis):
                 if some:
                     lines.append((storm, pti, state if state != "absent" else "(no module)",
                                   spread(some, "flushes"), spread(some, "ipis_user_cpus"),
+                                  spread(some, "ipis_idle_cpus") if some[0]["idle_cpus"] else "-",
                                   f"{median(some, 'deferred'):g}", f"{median(some, 'catch_ups'):g}",
                                   f"{median(some, 'elapsed_ms'):g}",
                                   str(sum(r["stale"] for r in some))))
@@ -143,6 +147,47 @@ def judge_user(rows, pti):
     return bad
 
 
+def judge_vfree(rows, storm, pti):
+    """What is left of mainline's interrupts; mainline's with policy off and without the module."""
+    bad = []
+    some = {state: select(rows, storm, pti, state) for state in STATES}
+    if not all(some.values()):
+        return bad
+    absent = some["absent"]
+    idle = absent[0]["idle_cpus"]
+    kinds = [("user", "ipis_user_cpus", absent[0]["cpus"] - 1 - idle)]
+    if idle:
+        kinds.append(("idle", "ipis_idle_cpus", idle))
+    for kind, key, cpus in kinds:
+        for state in ("absent", "off"):
+            count = per_flush(some[state], key)
+            print(f"{storm}, PTI {pti}, {state}: {count:.2f} IPIs per flush to {cpus} {kind} CPUs.")
+            # Mainline: every flush interrupts every other CPU.
+            if count < 0.9 * cpus:
+                bad.append(f"{storm}, PTI {pti}, {state}: only {count:.2f} IPIs per flush to "
+                           f"{cpus} {kind} CPUs")
+        for state in ("always", "adaptive"):
+            base, count = per_flush(absent, key), per_flush(some[state], key)
+            # The number of flushes is the same in all states.
+            percent = 100 * count / base if base else 100.0
+            print(f"{storm}, PTI {pti}, {state}: {count:.4f} IPIs per flush to {kind} CPUs: "
+                  f"{percent:.2f}% (limit {LIMIT:g}%).")
+            if percent > LIMIT:
+                bad.append(f"{storm}, PTI {pti}, {state}: {percent:.2f}% of the IPIs to {kind} "
+                           "CPUs are left")
+            if kind == "user":
+                ticks, left = (sum(r[k] for r in some[state]) for k in ("ticks", key))
+                print(f"    The {left} left are {100 * left / ticks if ticks else 0:.1f}% of the "
+                      f"{ticks} timer ticks these CPUs took: flushes that found one in its tick.")
+    for state in ("always", "adaptive"):
+        for key in ("deferred", "catch_ups"):
+            if not median(some[state], key):
+                bad.append(f"{storm}, PTI {pti}, {state}: no {key}")
+    if any(r["deferred"] for r in absent + some["off"]):
+        bad.append(f"{storm}, PTI {pti}: something was deferred without a policy")
+    return bad
+
+
 def judge(rows, ptis):
     bad = []
     for storm in STORMS:
@@ -155,31 +200,9 @@ def judge(rows, ptis):
                     bad.append(f"{storm}, PTI {pti}, {state}: stale reads")
                 elif any(r["stale_hits"] for r in some):
                     bad.append(f"{storm}, PTI {pti}, {state}: stale hits")
-    for pti in ptis:
-        absent, off, always = (select(rows, "vfree", pti, state) for state in STATES)
-        if not (absent and off and always):
-            continue
-        users = absent[0]["cpus"] - 1
-        # The number of flushes is the same in all states.
-        percent = 100 * per_flush(always) / per_flush(absent) if per_flush(absent) else 100.0
-        ticks = sum(r["ticks"] for r in always)
-        left = sum(r["ipis_user_cpus"] for r in always)
-        print(f"vfree, PTI {pti}: {per_flush(absent):.2f} IPIs per flush without the module, "
-              f"{per_flush(off):.2f} with policy off, {per_flush(always):.4f} with always: "
-              f"{percent:.2f}% (limit {LIMIT:g}%).\n"
-              f"    The {left} left are {100 * left / ticks if ticks else 0:.1f}% of the {ticks} "
-              "timer ticks these CPUs took: flushes that found one in its tick.")
-        if percent > LIMIT:
-            bad.append(f"vfree, PTI {pti}: {percent:.2f}% of the IPIs are left")
-        for key in ("deferred", "catch_ups"):
-            if not median(always, key):
-                bad.append(f"vfree, PTI {pti}: no {key}")
-        # Mainline: every flush interrupts every other CPU.
-        for name, some in (("no module", absent), ("off", off)):
-            if per_flush(some) < 0.9 * users:
-                bad.append(f"vfree, PTI {pti}, {name}: only {per_flush(some):.2f} IPIs per flush")
-            if any(r["deferred"] for r in some):
-                bad.append(f"vfree, PTI {pti}, {name}: something was deferred")
+    for storm in ("vfree", "vfree-mixed"):
+        for pti in ptis:
+            bad += judge_vfree(rows, storm, pti)
     return bad
 
 

@@ -1,0 +1,81 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# In the guest: everything at once for SOAK_SECONDS: the module loaded and unloaded with each policy,
+# vfree, munmap, mprotect, BPF and test_vmalloc storms, CPU hotplug, perf NMIs or timers, and user mode.
+# Fails if a storm finds something stale. Splats and stale hits are the host's to find.
+set -uo pipefail
+. "$TOP/scripts/guest-lib.sh"
+
+end=$(($(date +%s) + SOAK_SECONDS))
+tests=$BUILD/selftests
+bad=$OUT/failures
+: >"$bad"
+running() { [[ $(date +%s) -lt $end ]]; }
+
+# again NAME COMMAND...: until the time is up, and count.
+again() {
+	local name=$1 count=0 rc
+	shift
+	while running; do
+		rc=0
+		"$@" >"$OUT/soak-$name.txt" 2>&1 || rc=$?
+		# 4: a skipped test
+		[[ $rc -eq 0 || $rc -eq 4 ]] || { echo "$name: exit $rc"; cat "$OUT/soak-$name.txt"; } >>"$bad"
+		count=$((count + 1))
+	done
+	echo "soak: $name $count times"
+}
+
+load_and_unload() {
+	local policy
+	for policy in 2 1 0; do
+		insmod "$MODULE" policy=$policy && sleep 2 || return 1
+		# Switch while all the rest runs.
+		echo always >/sys/kernel/debug/deferred_flush/policy && sleep 1 &&
+			echo adaptive >/sys/kernel/debug/deferred_flush/policy && sleep 1 || return 1
+		rmmod deferred_flush || return 1
+	done
+}
+
+plug() {
+	local last=$(($(nproc --all) - 1))
+	echo 0 >/sys/devices/system/cpu/cpu$last/online
+	sleep 0.3
+	echo 1 >/sys/devices/system/cpu/cpu$last/online
+	sleep 1
+}
+
+vmalloc_test() {
+	modprobe -q test_vmalloc nr_threads=2 run_test_mask=7 test_loop_count=200 2>/dev/null ||
+		insmod "$BUILD/kernel/lib/test_vmalloc.ko" nr_threads=2 run_test_mask=7 test_loop_count=200
+	# It refuses to stay, by design.
+	return 0
+}
+
+profile() {
+	perf record -q -a -F 2000 -g -o /dev/null -- sleep 5
+}
+
+export TEST_MS=500 TEST_ROUNDS=50
+insmod "$MODULE_DIR/deferred_flush_test.ko"
+again load load_and_unload &
+again hotplug plug &
+again vfree env TEST_IDLE=1 "$tests/vfree_storm" &
+again munmap "$tests/munmap_storm" &
+again mprotect "$tests/mprotect_storm" &
+again user_flush "$tests/user_flush" &
+again bpf "$tests/bpf_storm" &
+again vmalloc vmalloc_test &
+again perf profile &
+taskset -c 0 "$tests/syscall_loop" 0 >/dev/null &
+loop=$!
+(while running; do :; done) &
+while running; do
+	sleep 30
+	echo "soak: $((end - $(date +%s))) s left" >/dev/console
+done
+kill $loop
+wait
+! loaded || rmmod deferred_flush
+cat "$bad"
+[[ ! -s $bad ]]

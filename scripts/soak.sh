@@ -1,0 +1,34 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Everything at once for 15 minutes: half on 4 CPUs with PTI, half on 8 without, on the QEMU whose TLB
+# forgets nothing. Not part of make check.
+# Usage: soak.sh       Settings: SOAK_SECONDS=900
+# Exit:  0; 1 for a splat, a stale hit, a hang or something stale that a test found.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+"$TOP/scripts/setup.sh"
+"$TOP/scripts/kernel.sh"
+"$TOP/scripts/module.sh"
+"$TOP/scripts/qemu.sh"
+
+total=${SOAK_SECONDS:-900}
+[[ $total =~ ^[0-9]+$ && $total -ge 60 ]] || die "SOAK_SECONDS=$total: must be a number of 60 and more"
+results=$BUILD/report/soak.txt
+mkdir -p "$BUILD/report"
+: >"$results"
+export SOAK_SECONDS=$((total / 2))
+for guest in "4 pti=on" "8 pti=off"; do
+	read -r cpus append <<<"$guest"
+	out=$BUILD/guest/soak-$cpus
+	start=$SECONDS
+	if "$TOP/scripts/boot.sh" --qemu sticky --out "$out" --cpus "$cpus" --append "$append" \
+		--timeout $((SOAK_SECONDS + 400)) -- guest-soak.sh; then
+		echo "ok soak/$cpus CPUs, $append: no splat, no stale hit" >>"$results"
+	else
+		echo "not ok soak/$cpus CPUs, $append: failed, see $out" >>"$results"
+	fi
+	grep -a '^soak:' "$out/output" || true
+	note "soak, $cpus CPUs, $append: $((SECONDS - start)) s"
+done
+summary "$results"
