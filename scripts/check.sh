@@ -253,6 +253,8 @@ machine() {
 	# Wakes without an interrupt.
 	TESTS=vfree_coherence guest sticky/idle-poll --qemu sticky --cpus 2 \
 		--append "pti=off idle=poll" --timeout 300 -- guest-selftests.sh always
+	TESTS=static_keys.sh guest sticky/static-keys --qemu sticky --cpus 4 --append "pti=on" \
+		--timeout 300 -- guest-selftests.sh absent
 	TESTS="isolated.sh idle_wakeups.sh" guest sticky/isolated --qemu sticky --cpus 2 \
 		--append "pti=on nohz_full=1 isolcpus=1" --timeout 300 -- guest-selftests.sh absent
 }

@@ -44,3 +44,6 @@ rmmod deferred_flush
 insmod "$debug_module" policy=1
 sample always
 rmmod deferred_flush
+insmod "$debug_module" policy=2
+sample adaptive
+rmmod deferred_flush

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Instructions per system call, entry and exit included: mainline against the patched kernel with the
-# module absent, off, armed without a promise, and always. RDTSC counts instructions under -icount.
+# module absent, off, armed without a promise, always and adaptive. RDTSC counts instructions under -icount.
 # With PTI and PCIDs on our QEMU, with PTI and without PCIDs, and without PTI.
 # Usage: measure.sh
 set -euo pipefail

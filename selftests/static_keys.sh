@@ -1,0 +1,42 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Static keys go on and off while other CPUs run what they are in. For emulators: TCG as it comes keeps
+# code that is no longer in memory, and then this is an oops (patches/qemu-7.2).
+. "$(dirname "$0")/ktap_helpers.sh"
+
+events=/sys/kernel/tracing/events
+keys="sched/sched_switch sched/sched_waking timer/timer_start timer/hrtimer_start raw_syscalls irq/softirq_entry"
+end=$(($(date +%s) + 10))
+rounds=0
+
+all() {
+	for key in $keys; do
+		echo "$1" >"$events/$key/enable"
+	done
+}
+
+ktap_print_header
+if [ ! -d $events ] || [ "$(nproc)" -eq 1 ]; then
+	ktap_skip_all "no tracefs, or one CPU"
+	exit "$KSFT_SKIP"
+fi
+ktap_set_plan 1
+
+pids=
+cpu=1
+while [ "$cpu" -lt "$(nproc)" ]; do
+	taskset -c "$cpu" sh -c 'while :; do /bin/true; done' &
+	pids="$pids $!"
+	cpu=$((cpu + 1))
+done
+while [ "$(date +%s)" -lt "$end" ]; do
+	all 1
+	all 0
+	rounds=$((rounds + 1))
+done
+for pid in $pids; do
+	kill "$pid"
+done
+ktap_print_msg "rounds=$rounds"
+ktap_test_pass "code_that_is_gone_does_not_run"
+ktap_finished
