@@ -27,6 +27,8 @@ for state in "$@"; do
 		;;
 	esac
 	tests="vfree_storm vfree_coherence munmap_storm mprotect_storm freed_tables bpf_storm"
+	# Needs counters of the TLB.
+	[[ -z $("$BUILD/selftests/tlb_counters") ]] || tests+=" asids"
 	# What these look for is the module's doing.
 	[[ $state != always ]] || tests+=" user_flush user_flush_32 hotplug"
 	[[ $state != adaptive ]] || tests+=" hotplug"
@@ -39,5 +41,6 @@ for state in "$@"; do
 		enter_state absent
 		run parameters.sh
 		run tracepoints.sh
+		run reload_coherence.sh
 	fi
 done

@@ -32,6 +32,11 @@ for machine in "pcid sticky pti=on" "nopcid stock pti=on" "nopti stock pti=off";
 	done
 done
 
+credit=$BUILD/guest/measure-credit
+MODULE_DIR=$BUILD/module/rust "$TOP/scripts/boot.sh" --qemu sticky --out "$credit" --cpus 2 \
+	--append "pti=on" --timeout 900 -- guest-credit.sh
+grep '^credit ' "$credit/output" | tee "$BUILD/report/credit.txt"
+
 python3 - "$values" "$json" <<'PY'
 import json, statistics, sys
 runs = {}

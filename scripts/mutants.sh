@@ -58,9 +58,13 @@ while read -r name append state program test counter; do
 	# To be counted, what is stale has to be used for longer than that.
 	export TEST_MS=200
 	[[ $counter = - ]] || TEST_MS=1500
+	# FIXTURE.VARIANT.TEST, or just TEST.
+	filter="-t $test"
+	[[ $test != *.* ]] || filter="-r $test"
+	test=${test##*.}
 	verdict="not ok"
 	for _ in 1 2 3; do
-		TESTS=$program TEST_ARGS="-t $test" "$TOP/scripts/boot.sh" --qemu sticky \
+		TESTS=$program TEST_ARGS="$filter" "$TOP/scripts/boot.sh" --qemu sticky \
 			--kernel "mutant-$name" --out "$guest" --cpus 4 --append "${append//,/ }" \
 			--timeout 300 --qemu-opts "$grace" -- \
 			guest-selftests.sh "$state" >"$BUILD/log/mutant-$name.log" 2>&1 || true

@@ -59,7 +59,10 @@ TEST(programs_are_loaded)
 	was = fgetc(jit);
 	rewind(jit);
 	fputc('0', jit);
-	ASSERT_EQ(0, fflush(jit));
+	if (fflush(jit)) {
+		fclose(jit);
+		SKIP(return, "the JIT compiler cannot be turned off");
+	}
 
 	nr = allowed_cpus(cpus);
 	spinners_stop = false;

@@ -24,12 +24,12 @@ static bool set_online(int cpu, bool online)
 	return ret == 1;
 }
 
-/* The column "away" of @cpu; 0 if no module is loaded. */
+/* The column "away" of @cpu; 0 if no module is loaded, 1 if it does not say. */
 static int promises(int cpu)
 {
 	char line[512];
 	FILE *file = fopen(STATS, "r");
-	int id, away, found = 0;
+	int id, away, found = 1;
 
 	if (!file)
 		return 0;

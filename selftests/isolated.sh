@@ -20,13 +20,13 @@ if [ ! -f "$module" ]; then
 	ktap_skip_all "no $module"
 	exit "$KSFT_SKIP"
 fi
-ktap_set_plan 2
+ktap_set_plan 3
 
+cpu=${isolated%%[,-]*}
 insmod "$module"
-taskset -c "$isolated" sh -c 'while :; do :; done' &
+taskset -c "$cpu" sh -c 'while :; do :; done' &
 spinner=$!
 sleep 1
-cpu=$(awk '{ print $39 }' /proc/$spinner/stat)
 echo >$tracing/trace
 echo 1 >$tracing/events/deferred_flush/enable
 TEST_IDLE=64 TEST_ROUNDS=$rounds taskset -c 0 "$(dirname "$0")/vfree_storm" \
@@ -34,11 +34,19 @@ TEST_IDLE=64 TEST_ROUNDS=$rounds taskset -c 0 "$(dirname "$0")/vfree_storm" \
 echo 0 >$tracing/events/deferred_flush/enable
 grep -E " (ipi|defer): target=$cpu " $tracing/trace >./isolated.txt
 kill $spinner
+# CPUs with the plain policy are asked at their exits.
+asked=$(awk -v cpu="$cpu" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "asked") column = i }
+	$1 == cpu { print $column }' /sys/kernel/debug/deferred_flush/stats)
 rmmod deferred_flush
 
 ipis=$(grep -c ' ipi: ' ./isolated.txt)
 deferred=$(grep -c ' defer: ' ./isolated.txt)
-ktap_print_msg "cpu=$cpu ipis=$ipis deferred=$deferred"
+ktap_print_msg "cpu=$cpu ipis=$ipis deferred=$deferred asked=$asked"
+if [ "$asked" = 0 ]; then
+	ktap_test_pass "promises_without_being_asked"
+else
+	ktap_test_fail "promises_without_being_asked"
+fi
 if [ "$ipis" -eq 0 ]; then
 	ktap_test_pass "no_ipi_for_a_kernel_flush"
 else

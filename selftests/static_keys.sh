@@ -22,6 +22,7 @@ if [ ! -d $events ] || [ "$(nproc)" -eq 1 ]; then
 fi
 ktap_set_plan 1
 
+tainted=$(cat /proc/sys/kernel/tainted)
 pids=
 cpu=1
 while [ "$cpu" -lt "$(nproc)" ]; do
@@ -38,5 +39,9 @@ for pid in $pids; do
 	kill "$pid"
 done
 ktap_print_msg "rounds=$rounds"
-ktap_test_pass "code_that_is_gone_does_not_run"
+if [ "$rounds" -gt 0 ] && [ "$(cat /proc/sys/kernel/tainted)" = "$tainted" ]; then
+	ktap_test_pass "code_that_is_gone_does_not_run"
+else
+	ktap_test_fail "code_that_is_gone_does_not_run"
+fi
 ktap_finished

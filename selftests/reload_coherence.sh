@@ -1,0 +1,43 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# The coherence test while the module comes and goes: a flush that began with it is done without it.
+# MODULE_DIR is where the module is.
+. "$(dirname "$0")/ktap_helpers.sh"
+
+module=$MODULE_DIR/deferred_flush.ko
+here=$(dirname "$0")
+
+ktap_print_header
+if [ ! -f "$module" ] || [ "$(nproc)" -eq 1 ]; then
+	ktap_skip_all "no $module, or one CPU"
+	exit "$KSFT_SKIP"
+fi
+ktap_set_plan 2
+
+rm -f ./reload.stop
+(
+	reloads=0
+	while [ ! -e ./reload.stop ]; do
+		insmod "$module" policy=1 || break
+		sleep 0.1
+		rmmod deferred_flush || break
+		reloads=$((reloads + 1))
+	done
+	echo "$reloads" >./reload.count
+) &
+rc=0
+for variant in user idle; do
+	# Its output says what is stale.
+	"$here/vfree_coherence" -r vfree_coherence.$variant.syscall_sees_the_new_mapping || rc=1
+done
+touch ./reload.stop
+wait
+
+ktap_print_msg "reloads=$(cat ./reload.count)"
+if [ "$rc" -eq 0 ]; then ktap_test_pass "coherent"; else ktap_test_fail "coherent"; fi
+if [ "$(cat ./reload.count)" -gt 0 ] && [ ! -d /sys/module/deferred_flush ]; then
+	ktap_test_pass "comes_and_goes"
+else
+	ktap_test_fail "comes_and_goes"
+fi
+ktap_finished
