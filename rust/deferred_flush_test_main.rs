@@ -36,6 +36,7 @@ mod c {
         pub(super) fn deferred_flush_test_exit();
         pub(super) fn deferred_flush_test_probe_timer(addr: *mut u64, us: u64);
         pub(super) fn deferred_flush_test_probe_nmi(cpu: c_uint, addr: *mut u64) -> c_int;
+        pub(super) fn deferred_flush_test_probe_ipi(cpu: c_uint, addr: *mut u64) -> c_int;
         pub(super) fn deferred_flush_test_probe_done(value: *mut u64) -> bool;
         pub(super) fn deferred_flush_test_purge() -> c_int;
         pub(super) fn deferred_flush_test_purge_small();
@@ -65,7 +66,7 @@ struct Storm {
 /// A read by interrupt or NMI.
 #[repr(C)]
 struct Probe {
-    /// In: CPU for the NMI. Out: whether the read has happened.
+    /// In: CPU for the interrupt or NMI. Out: whether the read has happened.
     cpu_or_done: u32,
     /// In: microseconds until the timer interrupt.
     us: u32,
@@ -94,6 +95,7 @@ const PROBE_RESULT: u32 = _IOR::<Probe>(MAGIC, 7);
 const UNMAP: u32 = _IO(MAGIC, 8);
 const READ_WOKEN: u32 = _IOWR::<u64>(MAGIC, 10);
 const WAKE: u32 = _IOW::<u64>(MAGIC, 11);
+const PROBE_IPI: u32 = _IOW::<Probe>(MAGIC, 12);
 
 /// The area, and its address for readers that take no lock.
 static ADDR: AtomicUsize = AtomicUsize::new(0);
@@ -211,6 +213,13 @@ impl MiscDevice for TestDevice {
                 // SAFETY: As above.
                 kernel::error::to_result(unsafe {
                     c::deferred_flush_test_probe_nmi(args.cpu_or_done, area()?)
+                })?;
+            }
+            PROBE_IPI => {
+                let args = user().reader().read::<Probe>()?;
+                // SAFETY: As above.
+                kernel::error::to_result(unsafe {
+                    c::deferred_flush_test_probe_ipi(args.cpu_or_done, area()?)
                 })?;
             }
             PROBE_RESULT => {

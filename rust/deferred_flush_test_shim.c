@@ -109,6 +109,18 @@ int deferred_flush_test_probe_nmi(unsigned int cpu, u64 *addr)
 	return 0;
 }
 
+static void probe_ipi(void *unused)
+{
+	probe();
+}
+
+int deferred_flush_test_probe_ipi(unsigned int cpu, u64 *addr)
+{
+	probe_addr = addr;
+	WRITE_ONCE(probe_done, false);
+	return smp_call_function_single(cpu, probe_ipi, NULL, true);
+}
+
 /* Whether the probe has run; then its value is in @value. */
 bool deferred_flush_test_probe_done(u64 *value)
 {

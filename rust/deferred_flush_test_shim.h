@@ -17,6 +17,7 @@ u64 deferred_flush_test_read(u64 *addr);
 void deferred_flush_test_exit(void);
 void deferred_flush_test_probe_timer(u64 *addr, u64 us);
 int deferred_flush_test_probe_nmi(unsigned int cpu, u64 *addr);
+int deferred_flush_test_probe_ipi(unsigned int cpu, u64 *addr);
 bool deferred_flush_test_probe_done(u64 *value);
 int deferred_flush_test_purge(void);
 void deferred_flush_test_purge_small(void);

@@ -47,6 +47,7 @@ struct test_probe {
 /* Reads when another thread wakes it with the same number, or a later one. */
 #define TEST_READ_WOKEN	_IOWR('F', 10, uint64_t)
 #define TEST_WAKE	_IOW('F', 11, uint64_t)
+#define TEST_PROBE_IPI	_IOW('F', 12, struct test_probe)
 
 #define MAX_CPUS 64
 
