@@ -21,6 +21,8 @@ rm -f ./reload.stop
 		insmod "$module" policy=1 || break
 		sleep 0.1
 		rmmod deferred_flush || break
+		# Loading flushes everything: what was left out has to be used before.
+		sleep 0.4
 		reloads=$((reloads + 1))
 	done
 	echo "$reloads" >./reload.count
