@@ -24,11 +24,11 @@ for guest in "4 pti=on" "8 pti=off"; do
 	start=$SECONDS
 	if "$TOP/scripts/boot.sh" --qemu sticky --out "$out" --cpus "$cpus" --append "$append" \
 		--timeout $((SOAK_SECONDS + 400)) -- guest-soak.sh; then
+		grep -a '^soak:' "$out/output"
 		echo "ok soak/$cpus CPUs, $append: no splat, no stale hit" >>"$results"
 	else
 		echo "not ok soak/$cpus CPUs, $append: failed, see $out" >>"$results"
 	fi
-	grep -a '^soak:' "$out/output" || true
 	note "soak, $cpus CPUs, $append: $((SECONDS - start)) s"
 done
 summary "$results"

@@ -14,19 +14,6 @@
 
 #define JIT "/proc/sys/net/core/bpf_jit_enable"
 
-static volatile bool spinners_stop;
-
-static void *spinner(void *cpu)
-{
-	volatile uint64_t turns = 0;
-
-	if (pin_to((intptr_t)cpu))
-		return NULL;
-	while (!spinners_stop)
-		turns++;
-	return NULL;
-}
-
 static int load_program(void)
 {
 	struct bpf_insn insns[] = {

@@ -90,6 +90,20 @@ static inline int pin_to(int cpu)
 	return pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
 }
 
+/* A thread that stays in user mode on one CPU. */
+static volatile bool spinners_stop;
+
+static inline void *spinner(void *cpu)
+{
+	volatile uint64_t turns = 0;
+
+	if (pin_to((intptr_t)cpu))
+		return NULL;
+	while (!spinners_stop)
+		turns++;
+	return NULL;
+}
+
 /* Interrupts that a set of CPUs has received. */
 struct irq_count {
 	/* Function call and TLB: kernel flushes use the former, user flushes both. */

@@ -94,6 +94,7 @@ FIXTURE(vfree_coherence)
 	pthread_t thread;
 	bool running;
 	bool small;
+	bool idle;
 };
 
 FIXTURE_VARIANT(vfree_coherence)
@@ -108,6 +109,7 @@ FIXTURE_SETUP(vfree_coherence)
 {
 	self->running = false;
 	self->small = false;
+	self->idle = variant->idle;
 	self->fd = open(TEST_DEVICE, O_RDWR);
 	if (self->fd < 0)
 		SKIP(return, "no " TEST_DEVICE ": load deferred_flush_test.ko");
@@ -193,7 +195,7 @@ static void judge(FIXTURE_DATA(vfree_coherence) *self, uint64_t value)
 static void report(FIXTURE_DATA(vfree_coherence) *self, const char *kind)
 {
 	printf("# coherence: away=%s entry=%s rounds=%llu small=%llu stale=%llu\n",
-	       reader_wake[0] >= 0 ? "idle" : "user", kind,
+	       self->idle ? "idle" : "user", kind,
 	       (unsigned long long)self->rounds, (unsigned long long)self->rounds_small,
 	       (unsigned long long)self->stale);
 }

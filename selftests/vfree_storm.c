@@ -29,19 +29,6 @@ static int idle_cpus(int nr)
 	return wanted < nr ? wanted : nr - 1;
 }
 
-static volatile bool spinners_stop;
-
-static void *spinner(void *cpu)
-{
-	volatile uint64_t turns = 0;
-
-	if (pin_to((intptr_t)cpu))
-		return NULL;
-	while (!spinners_stop)
-		turns++;
-	return NULL;
-}
-
 FIXTURE(vfree_storm)
 {
 	int fd;
