@@ -261,6 +261,20 @@ machine() {
 		--timeout 300 -- guest-selftests.sh absent
 	TESTS="isolated.sh idle_wakeups.sh" guest sticky/isolated --qemu sticky --cpus 2 \
 		--append "pti=on nohz_full=1 isolcpus=1" --timeout 300 -- guest-selftests.sh absent
+	machine_checks
+}
+
+machine_checks() {
+	local dir
+	# The path of a socket must be short.
+	dir=$(mktemp -d)
+	"$TOP/scripts/machine_check.py" "$dir/monitor" "$BUILD/guest/sticky/mce/machine-check" &
+	# Only with this vendor does an error that asks for nothing exist.
+	TESTS=vfree_coherence guest sticky/mce --qemu sticky --cpus 4 --append "pti=on" --timeout 300 \
+		--qemu-opts "-monitor unix:$dir/monitor,server=on,wait=off -global max-x86_64-cpu.vendor=GenuineIntel" \
+		-- guest-mce.sh
+	wait
+	rm -rf "$dir"
 }
 
 # Mainline has no stale hit either. Its own tests have the same results there as on stock QEMU.

@@ -35,12 +35,37 @@ write_fails() { # FILE TEXT
 	! printf '%s' "$2" >"$1"
 } 2>/dev/null
 
+# What is no number, or none that fits.
+fuzz_parameters() {
+	for parameter in policy ceiling user_ceiling wait_ceiling credit debug; do
+		for value in "" -1 0x 08 1e3 4294967296 18446744073709551616 \
+			"$(head -c 9 /dev/urandom | base64)" "$(head -c 3000 /dev/urandom | base64 -w 0)"; do
+			if insmod "$module" "$parameter=$value" 2>/dev/null; then
+				echo "# accepted: $parameter=$value"
+				rmmod deferred_flush
+				return 1
+			fi
+		done
+	done
+	[ ! -d /sys/module/deferred_flush ]
+}
+
+fuzz_policy() {
+	for size in 1 2 5 8 9 31 4096 70000; do
+		for _ in 1 2 3 4; do
+			# No lower case letters: it is no policy.
+			head -c "$size" /dev/urandom | LC_ALL=C tr '[:lower:]' '[:upper:]' >"$policy" && return 1
+			policy_is adaptive || return 1
+		done
+	done
+} 2>/dev/null
+
 ktap_print_header
 if [ ! -f "$module" ]; then
 	ktap_skip_all "no $module"
 	exit "$KSFT_SKIP"
 fi
-ktap_set_plan 20
+ktap_set_plan 22
 
 refuses "policy_out_of_range" policy=3 "policy=3: must be"
 refuses "ceiling_out_of_range" ceiling=4097 "ceiling=4097: must be"
@@ -50,12 +75,14 @@ refuses "credit_out_of_range" credit=1000001 "credit=1000001: must be"
 refuses "debug_out_of_range" debug=3 "debug=3: must be"
 refuses "debug_needs_a_debug_build" debug=1 "debug=1: this module was built without"
 
+check "noise_for_parameters_is_refused" fuzz_parameters
 check "loads" insmod "$module"
 check "policy_adaptive_is_the_default" policy_is adaptive
 check "loads_once_only" sh -c "! insmod '$module' 2>/dev/null"
 check "unknown_policy_is_refused" write_fails "$policy" sometimes
 check "empty_policy_is_refused" write_fails "$policy" " "
 check "long_policy_is_refused" write_fails "$policy" "always always always always"
+check "noise_for_the_policy_is_refused" fuzz_policy
 check "refused_policies_change_nothing" policy_is adaptive
 echo always >"$policy"
 check "policy_can_be_always" policy_is always
