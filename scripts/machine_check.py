@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Inject machine checks into CPU 1 of a guest, one whenever a file appears, which is removed.
+"""Inject machine checks into CPU 1 of a guest, one for each of FILE-1, FILE-2 and so on that appears.
 
 Usage: machine_check.py MONITOR FILE
 MONITOR is the socket of QEMU's monitor.  Ends with the guest.
@@ -31,9 +31,11 @@ def main() -> None:
             except OSError:
                 time.sleep(0.1)
         connection.settimeout(0.1)
+        count = 1
         while True:
-            if os.path.exists(wanted):
-                os.unlink(wanted)
+            # Left where they are: the guest may not see that a file is gone, and fail to make it again.
+            if os.path.exists(f"{wanted}-{count}"):
+                count += 1
                 connection.sendall(
                     f"mce 1 1 {STATUS:#x} {MCG_STATUS:#x} {ADDRESS:#x} {MISC:#x}\n".encode())
             try:
