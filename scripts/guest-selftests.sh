@@ -30,7 +30,7 @@ for state in "$@"; do
 	# Needs counters of the TLB.
 	[[ -z $("$BUILD/selftests/tlb_counters") ]] || tests+=" asids"
 	# What these look for is the module's doing.
-	[[ $state != always ]] || tests+=" user_flush user_flush_32 hotplug"
+	[[ $state != always ]] || tests+=" user_flush user_flush_32 user_flush_pending user_flush_pending_32 hotplug"
 	[[ $state != adaptive ]] || tests+=" hotplug"
 	for test in ${TESTS:-$tests}; do
 		run "$test"

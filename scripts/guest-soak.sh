@@ -62,6 +62,7 @@ again vfree env TEST_IDLE=1 "$tests/vfree_storm" &
 again munmap "$tests/munmap_storm" &
 again mprotect "$tests/mprotect_storm" &
 again user_flush "$tests/user_flush" &
+again user_flush_pending "$tests/user_flush_pending" &
 again bpf "$tests/bpf_storm" &
 again vmalloc vmalloc_test &
 again perf profile &
