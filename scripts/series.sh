@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Build what the series touches after each of its patches, with CONFIG_WERROR.
+# Build what the series touches after each of its patches, with CONFIG_WERROR; all of it also with
+# PREEMPT_RT, which it refuses.
 # Usage: series.sh
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -44,4 +45,13 @@ for patch in "${patches[@]}"; do
 	fi
 	kernel_make "$tree" O="$out" "${objects[@]}"
 done
+
+echo "=== PREEMPT_RT"
+"$tree/scripts/config" --file "$out/.config" -e PREEMPT_RT
+kernel_make "$tree" O="$out" olddefconfig
+grep -q '^CONFIG_PREEMPT_RT=y' "$out/.config"
+! grep '^CONFIG_X86_DEFERRED_FLUSH=y' "$out/.config" || exit 1
+# The last one is deferred_flush.o.
+unset 'objects[-1]'
+kernel_make "$tree" O="$out" "${objects[@]}"
 rm -rf "$BUILD/series"
