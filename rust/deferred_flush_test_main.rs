@@ -96,6 +96,8 @@ const UNMAP: u32 = _IO(MAGIC, 8);
 const READ_WOKEN: u32 = _IOWR::<u64>(MAGIC, 10);
 const WAKE: u32 = _IOW::<u64>(MAGIC, 11);
 const PROBE_IPI: u32 = _IOW::<Probe>(MAGIC, 12);
+const UNMAP_ALIASES: u32 = _IO(MAGIC, 13);
+const SHRINK_AND_WAKE: u32 = _IOW::<u64>(MAGIC, 14);
 
 /// The area, and its address for readers that take no lock.
 static ADDR: AtomicUsize = AtomicUsize::new(0);
@@ -161,6 +163,11 @@ impl TestDevice {
         }
         read()
     }
+
+    fn wake(&self, number: u64) {
+        *self.wake.lock() = number;
+        self.woken.notify_all();
+    }
 }
 
 #[vtable]
@@ -194,14 +201,20 @@ impl MiscDevice for TestDevice {
                 ADDR.store(0, Ordering::Relaxed);
                 *AREA.lock() = None;
             }
+            // SAFETY: Has no preconditions.
+            UNMAP_ALIASES => unsafe { c::deferred_flush_test_purge_small() },
             READ => user().writer().write(&read()?)?,
             READ_WOKEN => {
                 let (mut reader, mut writer) = user().reader_writer();
                 writer.write(&me.read_woken(reader.read()?)?)?;
             }
-            WAKE => {
-                *me.wake.lock() = user().reader().read()?;
-                me.woken.notify_all();
+            WAKE => me.wake(user().reader().read()?),
+            SHRINK_AND_WAKE => {
+                let number = user().reader().read()?;
+
+                // At once: a CPU that polls may be interrupted.
+                shrink_area()?;
+                me.wake(number);
             }
             PROBE_TIMER => {
                 let args = user().reader().read::<Probe>()?;
@@ -256,20 +269,31 @@ fn storm(args: &Storm) -> Result<u64> {
         if kernel::current!().signal_pending() {
             return Err(EINTR);
         }
-        let area = VVec::<u8>::with_capacity((pages + 1) * PAGE, GFP_KERNEL)?;
-        let (ptr, _, capacity) = area.into_raw_parts();
-        let old = Layout::array::<u8>(capacity).map_err(|_| EINVAL)?;
-        let new = Layout::array::<u8>(PAGE).map_err(|_| EINVAL)?;
-        let ptr = NonNull::new(ptr).ok_or(ENOMEM)?;
-
-        // SAFETY: `ptr` was allocated by `Vmalloc` with the layout `old`. Shrinking is done in
-        // place.
-        let kept = unsafe { Vmalloc::realloc(Some(ptr), new, old, GFP_KERNEL, NumaNode::NO_NODE) }?;
-        // SAFETY: It has the layout `new` now, and nobody else knows it.
-        unsafe { Vmalloc::free(kept.cast(), new) };
+        shrink(VVec::with_capacity((pages + 1) * PAGE / 8, GFP_KERNEL)?)?;
         rounds += 1;
     }
     Ok(rounds)
+}
+
+/// Keeps the first page, in place. The others are unmapped and flushed at once.
+fn shrink(area: VVec<u64>) -> Result<VVec<u64>> {
+    let (ptr, length, capacity) = area.into_raw_parts();
+    let old = Layout::array::<u64>(capacity).map_err(|_| EINVAL)?;
+    let new = Layout::array::<u64>(PAGE / 8).map_err(|_| EINVAL)?;
+    let ptr = NonNull::new(ptr.cast()).ok_or(ENOMEM)?;
+
+    // SAFETY: `ptr` was allocated by `Vmalloc` with the layout `old`.
+    let kept = unsafe { Vmalloc::realloc(Some(ptr), new, old, GFP_KERNEL, NumaNode::NO_NODE) }?;
+    // SAFETY: It has the layout `new` now, and as many of its elements are initialized as were.
+    Ok(unsafe { VVec::from_raw_parts(kept.as_ptr().cast(), length.min(PAGE / 8), PAGE / 8) })
+}
+
+/// Readers find an area of which some pages are gone.
+fn shrink_area() -> Result {
+    let mut slot = AREA.lock();
+
+    *slot = Some(shrink(slot.take().ok_or(ENXIO)?)?);
+    Ok(())
 }
 
 fn new_area(value: u64) -> Result<VVec<u64>> {

@@ -48,6 +48,10 @@ struct test_probe {
 #define TEST_READ_WOKEN	_IOWR('F', 10, uint64_t)
 #define TEST_WAKE	_IOW('F', 11, uint64_t)
 #define TEST_PROBE_IPI	_IOW('F', 12, struct test_probe)
+#define TEST_UNMAP_ALIASES	_IO('F', 13)
+/* Unmaps all but the first page.  TEST_READ gives TEST_UNMAPPED until the next TEST_MAP. */
+#define TEST_SHRINK_AND_WAKE	_IOW('F', 14, uint64_t)
+#define TEST_UNMAPPED		UINT64_MAX
 
 #define MAX_CPUS 64
 
@@ -88,6 +92,34 @@ static inline int pin_to(int cpu)
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
 	return pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+}
+
+/* Column @name of @cpu in the module's statistics; -1 if there is none. */
+static inline int64_t module_stat(int cpu, const char *name)
+{
+	FILE *file = fopen("/sys/kernel/debug/deferred_flush/stats", "r");
+	char line[512], *word = NULL, *rest;
+	int column = 0, i;
+	int64_t found = -1;
+
+	/* The first line has the names. */
+	if (file && fgets(line, sizeof(line), file))
+		word = strtok_r(line, " \n", &rest);
+	for (; word && strcmp(word, name); column++)
+		word = strtok_r(NULL, " \n", &rest);
+	while (word && found < 0 && fgets(line, sizeof(line), file)) {
+		char *value = strtok_r(line, " \n", &rest);
+
+		if (!value || atoi(value) != cpu)
+			continue;
+		for (i = 0; value && i < column; i++)
+			value = strtok_r(NULL, " \n", &rest);
+		if (value)
+			found = strtoll(value, NULL, 10);
+	}
+	if (file)
+		fclose(file);
+	return found;
 }
 
 /* A thread that stays in user mode on one CPU. */

@@ -7,7 +7,6 @@
 #include "kselftest_harness.h"
 #include "deferred_flush_test.h"
 
-#define STATS "/sys/kernel/debug/deferred_flush/stats"
 #define MIN_ROUNDS 3
 
 static bool set_online(int cpu, bool online)
@@ -22,22 +21,6 @@ static bool set_online(int cpu, bool online)
 	ret = write(fd, online ? "1" : "0", 1);
 	close(fd);
 	return ret == 1;
-}
-
-/* The column "away" of @cpu; 0 if no module is loaded, 1 if it does not say. */
-static int promises(int cpu)
-{
-	char line[512];
-	FILE *file = fopen(STATS, "r");
-	int id, away, found = 1;
-
-	if (!file)
-		return 0;
-	while (fgets(line, sizeof(line), file))
-		if (sscanf(line, "%d %d", &id, &away) == 2 && id == cpu)
-			found = away;
-	fclose(file);
-	return found;
 }
 
 FIXTURE(hotplug)
@@ -74,7 +57,8 @@ TEST_F_TIMEOUT(hotplug, an_offline_cpu_is_not_away, 120)
 
 	while (now_ms() < end || rounds < MIN_ROUNDS) {
 		ASSERT_TRUE(set_online(self->cpu, false));
-		stale_promises += promises(self->cpu);
+		/* If it can not be told, it is stale. */
+		stale_promises += module_stat(self->cpu, "away") != 0;
 		ASSERT_TRUE(set_online(self->cpu, true));
 		rounds++;
 	}

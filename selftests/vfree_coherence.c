@@ -277,19 +277,24 @@ TEST_F_TIMEOUT(vfree_coherence, ipi_sees_the_new_mapping, 120)
 	EXPECT_EQ(0, self->stale);
 }
 
-/* How it is woken depends on how it idles: by an interrupt, or not (idle=poll). */
+/* The reader sleeps in the test module from now on, not on the pipe. */
+static void close_pipe(void)
+{
+	close(reader_wake[0]);
+	close(reader_wake[1]);
+	reader_wake[0] = -1;
+	reader_wake[1] = -1;
+	reader_number = 0;
+}
+
+/* How it is woken depends on how it idles: by an interrupt, or not (polling). */
 TEST_F_TIMEOUT(vfree_coherence, woken_sees_the_new_mapping, 120)
 {
 	uint64_t end = now_ms() + 2 * test_ms();
 
 	if (!variant->idle)
 		SKIP(return, "sleeping is idling");
-	/* It sleeps in the test module, not on the pipe. */
-	close(reader_wake[0]);
-	close(reader_wake[1]);
-	reader_wake[0] = -1;
-	reader_wake[1] = -1;
-	reader_number = 0;
+	close_pipe();
 	while (now_ms() < end || self->rounds < MIN_ROUNDS) {
 		bool remapped;
 
@@ -306,6 +311,72 @@ TEST_F_TIMEOUT(vfree_coherence, woken_sees_the_new_mapping, 120)
 			judge(self, reader_value);
 	}
 	report(self, "woken");
+	ASSERT_FALSE(reader_failed);
+	EXPECT_EQ(0, self->stale);
+}
+
+/*
+ * Woken right behind the flush: a CPU that polls takes its promise back in the
+ * tick, or when it promises anew.
+ */
+TEST_F_TIMEOUT(vfree_coherence, woken_at_once_does_not_see_the_old_mapping, 120)
+{
+	uint64_t end = now_ms() + 2 * test_ms();
+
+	if (!variant->idle)
+		SKIP(return, "sleeping is idling");
+	close_pipe();
+	while (now_ms() < end || self->rounds < MIN_ROUNDS) {
+		hand_over(READER_FILLS, READER_WAITS);
+		reader_number++;
+		hand_over(READER_SLEEPS, READER_WAITS);
+		/* Until it sleeps. */
+		usleep(300);
+		ASSERT_EQ(0, ioctl(self->fd, TEST_SHRINK_AND_WAKE, &reader_number));
+		while (turn != READER_DONE)
+			sched_yield();
+		self->rounds++;
+		self->stale += reader_value != TEST_UNMAPPED;
+		ASSERT_EQ(0, ioctl(self->fd, TEST_MAP, &self->value));
+	}
+	report(self, "woken at once");
+	ASSERT_FALSE(reader_failed);
+	EXPECT_EQ(0, self->stale);
+}
+
+/* What a CPU has done of what was left to it. */
+static int64_t caught_up(int cpu)
+{
+	return module_stat(cpu, "catch_ups") + module_stat(cpu, "cr3_flushes");
+}
+
+/* Nobody may have an alias cached, not even one that is away and does not use it. */
+TEST_F_TIMEOUT(vfree_coherence, unmap_aliases_completes_earlier_flushes, 120)
+{
+	int me = self->cpus[0], other = self->cpus[1];
+	uint64_t end = now_ms() + 2 * test_ms();
+
+	while (now_ms() < end || self->rounds < MIN_ROUNDS) {
+		struct test_storm storm = { .pages = 1, .max_ms = 1000, .rounds = 1 };
+		int64_t before, sent, flushes;
+
+		hand_over(READER_FILLS, READER_WAITS);
+		before = caught_up(other);
+		sent = module_stat(me, "ipis");
+		flushes = module_stat(me, "flushes");
+		ASSERT_EQ(0, ioctl(self->fd, TEST_STORM, &storm));
+		sent = module_stat(me, "ipis") - sent;
+		flushes = module_stat(me, "flushes") - flushes;
+		ASSERT_EQ(0, ioctl(self->fd, TEST_UNMAP_ALIASES));
+		if (!flushes && now_ms() > end)
+			SKIP(return, "nothing is deferred");
+		/* Each is sent to this CPU, and was left to all others. */
+		if (!flushes || sent != flushes)
+			continue;
+		self->rounds++;
+		self->stale += caught_up(other) == before;
+	}
+	report(self, "aliases");
 	ASSERT_FALSE(reader_failed);
 	EXPECT_EQ(0, self->stale);
 }
