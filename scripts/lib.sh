@@ -101,3 +101,10 @@ kernel_make() {
 		CLIPPY_DRIVER="$RUST_PREFIX/clippy-driver" BINDGEN="$BINDGEN" \
 		-j"$JOBS" "${@:2}"
 }
+
+# Build what gives a guest idle states, and print QEMU's option for it.
+idle_states() {
+	make -s -C "$TOP/selftests/machine" OUTPUT="$BUILD/machine" "$BUILD/machine/cpuidle.aml" \
+		>"$BUILD/log/cpuidle.log" 2>&1 || die "no ACPI table, see $BUILD/log/cpuidle.log"
+	echo "-acpitable file=$BUILD/machine/cpuidle.aml"
+}

@@ -62,12 +62,18 @@ while read -r name append state program test counter; do
 	filter="-t $test"
 	[[ $test != *.* ]] || filter="-r $test"
 	test=${test##*.}
+	# CORNER/STATE, or just STATE.
+	run=(guest-selftests.sh "$state") opts=$grace
+	if [[ $state = */* ]]; then
+		run=(guest-corner.sh "${state%/*}" "${state#*/}")
+		opts+=" $(idle_states)"
+	fi
 	verdict="not ok"
 	for _ in 1 2 3; do
 		TESTS=$program TEST_ARGS="$filter" "$TOP/scripts/boot.sh" --qemu sticky \
 			--kernel "mutant-$name" --out "$guest" --cpus 4 --append "${append//,/ }" \
-			--timeout 300 --qemu-opts "$grace" -- \
-			guest-selftests.sh "$state" >"$BUILD/log/mutant-$name.log" 2>&1 || true
+			--timeout 300 --qemu-opts "$opts" -- \
+			"${run[@]}" >"$BUILD/log/mutant-$name.log" 2>&1 || true
 		# What is looked for in all of them is called stale, or can be read.
 		if grep -qsE "^# .*:$test:Expected 0 .*(stale|can_read)" "$guest/output"; then
 			verdict=ok

@@ -9,7 +9,7 @@ set -euo pipefail
 debian_packages() {
 	local packages=(gcc make patch flex bison bc libelf-dev libssl-dev dwarves cpio kmod
 		xz-utils rsync perl python3 python3-venv git shellcheck qemu-system-x86 udev
-		linux-perf libclang-19-dev
+		linux-perf stress-ng acpica-tools libclang-19-dev
 		dpkg-dev ninja-build meson libglib2.0-dev libpixman-1-dev libcap-ng-dev
 		libattr1-dev libfdt-dev
 		gcc-multilib libcap-dev libnuma-dev liburing-dev)
@@ -51,7 +51,7 @@ install_debian() {
 check_tools() {
 	local missing=() tool
 	for tool in gcc make patch flex bison bc cpio xz rsync perl python3 git shellcheck \
-		qemu-system-x86_64 ninja perf cargo "$RUST_PREFIX/rustc" "$RUST_PREFIX/rustfmt" \
+		qemu-system-x86_64 ninja perf iasl cargo "$RUST_PREFIX/rustc" "$RUST_PREFIX/rustfmt" \
 		"$RUST_PREFIX/clippy-driver"; do
 		command -v "$tool" >/dev/null || missing+=("$tool")
 	done
