@@ -14,6 +14,10 @@ storm() { # ROUNDS
 		-r vfree_storm.pages_1.frees_and_counts >/dev/null 2>&1
 }
 
+stress() {
+	exec stress-ng --quiet --taskset 1 --temp-path /tmp --timeout 1000 "$@"
+}
+
 flush() { # few|many
 	local end=$((SECONDS + 2))
 	while [[ $SECONDS -lt $end ]]; do
@@ -21,7 +25,7 @@ flush() { # few|many
 	done
 }
 
-for load in spin getppid pipe messaging; do
+for load in spin getppid pipe futex messaging mix; do
 	for rate in few many; do
 		for setting in "always 8" "adaptive 1" "adaptive 4" "adaptive 8" "adaptive 16" "adaptive 64"; do
 			read -r policy credit <<<"$setting"
@@ -29,10 +33,12 @@ for load in spin getppid pipe messaging; do
 			spin) taskset -c 1 bash -c 'while :; do :; done' & ;;
 			getppid) "$BUILD/selftests/syscall_loop" 1 & ;;
 			pipe) taskset -c 1 perf bench sched pipe -l 100000000 >/dev/null 2>&1 & ;;
+			futex) stress --futex 1 & ;;
+			mix) stress --cpu 1 --pipe 1 --switch 1 --vm 1 --vm-bytes 8M --timer 1 & ;;
 			messaging) taskset -c 1 perf bench sched messaging -g 1 -l 100000000 >/dev/null 2>&1 & ;;
 			esac
 			pid=$!
-			sleep 0.5
+			sleep 1
 			insmod "$MODULE" policy=0 credit="$credit"
 			echo "$policy" >/sys/kernel/debug/deferred_flush/policy
 			flush "$rate"

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # In the guest: everything at once for SOAK_SECONDS: the module loaded and unloaded with each policy,
-# vfree, munmap, mprotect, BPF and test_vmalloc storms, CPU hotplug, perf NMIs or timers, and user mode.
+# vfree, munmap, mprotect, BPF and test_vmalloc storms, stress-ng, CPU hotplug, perf NMIs or timers, and
+# user mode.
 # Fails if a storm finds something stale. Splats and stale hits are the host's to find.
 set -uo pipefail
 . "$TOP/scripts/guest-lib.sh"
@@ -54,6 +55,11 @@ profile() {
 	perf record -q -a -F 2000 -g -o /dev/null -- sleep 5
 }
 
+stress() {
+	stress-ng --quiet --temp-path /tmp --timeout 10 --oomable --fork 1 --futex 1 --pipe 1 --switch 1 \
+		--mprotect 1 --mremap 1 --mremap-bytes 4M --vm 1 --vm-bytes 8M --timer 1
+}
+
 export TEST_MS=500 TEST_ROUNDS=50
 insmod "$MODULE_DIR/deferred_flush_test.ko"
 again load load_and_unload &
@@ -66,6 +72,7 @@ again user_flush_pending "$tests/user_flush_pending" &
 again bpf "$tests/bpf_storm" &
 again vmalloc vmalloc_test &
 again perf profile &
+again stress-ng stress &
 taskset -c 0 "$tests/syscall_loop" 0 >/dev/null &
 loop=$!
 (while running; do :; done) &

@@ -34,7 +34,7 @@ done
 
 credit=$BUILD/guest/measure-credit
 MODULE_DIR=$BUILD/module/rust "$TOP/scripts/boot.sh" --qemu sticky --out "$credit" --cpus 2 \
-	--append "pti=on" --timeout 900 -- guest-credit.sh
+	--append "pti=on" --timeout 1500 -- guest-credit.sh
 grep '^credit ' "$credit/output" | tee "$BUILD/report/credit.txt"
 
 python3 - "$values" "$json" <<'PY'
