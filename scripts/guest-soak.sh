@@ -11,6 +11,9 @@ end=$(($(date +%s) + SOAK_SECONDS))
 tests=$BUILD/selftests
 bad=$OUT/failures
 : >"$bad"
+# What has to have its CPUs does without the one that comes and goes.
+last=$(($(nproc --all) - 1))
+steady=0-$((last - 1))
 running() { [[ $(date +%s) -lt $end ]]; }
 
 # again NAME COMMAND...: until the time is up, and count.
@@ -40,7 +43,7 @@ load_and_unload() {
 
 plug() {
 	local online
-	online=/sys/devices/system/cpu/cpu$(($(nproc --all) - 1))/online
+	online=/sys/devices/system/cpu/cpu$last/online
 	echo 0 >"$online" && sleep 0.3 && echo 1 >"$online" && sleep 1
 }
 
@@ -52,7 +55,7 @@ vmalloc_test() {
 }
 
 profile() {
-	perf record -q -a -F 2000 -g -o /dev/null -- sleep 5
+	perf record -q -C "$steady" -F 2000 -g -o /dev/null -- sleep 5
 }
 
 stress() {
@@ -67,8 +70,8 @@ again hotplug plug &
 again vfree env TEST_IDLE=1 "$tests/vfree_storm" &
 again munmap "$tests/munmap_storm" &
 again mprotect "$tests/mprotect_storm" &
-again user_flush "$tests/user_flush" &
-again user_flush_pending "$tests/user_flush_pending" &
+again user_flush taskset -c "$steady" "$tests/user_flush" &
+again user_flush_pending taskset -c "$steady" "$tests/user_flush_pending" &
 again bpf "$tests/bpf_storm" &
 again vmalloc vmalloc_test &
 again perf profile &
