@@ -41,6 +41,8 @@ mod c {
         pub(super) fn deferred_flush_test_purge() -> c_int;
         pub(super) fn deferred_flush_test_purge_small();
         pub(super) fn deferred_flush_test_read(addr: *mut u64) -> u64;
+        pub(super) fn deferred_flush_test_write_everywhere();
+        pub(super) fn deferred_flush_test_write_read_only() -> c_int;
     }
 }
 
@@ -98,6 +100,7 @@ const WAKE: u32 = _IOW::<u64>(MAGIC, 11);
 const PROBE_IPI: u32 = _IOW::<Probe>(MAGIC, 12);
 const UNMAP_ALIASES: u32 = _IO(MAGIC, 13);
 const SHRINK_AND_WAKE: u32 = _IOW::<u64>(MAGIC, 14);
+const WRITE_READ_ONLY: u32 = _IO(MAGIC, 15);
 
 /// The area, and its address for readers that take no lock.
 static ADDR: AtomicUsize = AtomicUsize::new(0);
@@ -130,13 +133,17 @@ impl kernel::Module for TestModule {
         kernel::error::to_result(unsafe { c::deferred_flush_test_init() })?;
         let shim = Shim;
 
+        let device = KBox::pin_init(
+            MiscDeviceRegistration::register(MiscDeviceOptions {
+                name: c"deferred_flush_test",
+            }),
+            GFP_KERNEL,
+        )?;
+
+        // SAFETY: What it writes to becomes read-only after this function.
+        unsafe { c::deferred_flush_test_write_everywhere() };
         Ok(Self {
-            _device: KBox::pin_init(
-                MiscDeviceRegistration::register(MiscDeviceOptions {
-                    name: c"deferred_flush_test",
-                }),
-                GFP_KERNEL,
-            )?,
+            _device: device,
             _shim: shim,
         })
     }
@@ -203,6 +210,10 @@ impl MiscDevice for TestDevice {
             }
             // SAFETY: Has no preconditions.
             UNMAP_ALIASES => unsafe { c::deferred_flush_test_purge_small() },
+            WRITE_READ_ONLY => {
+                // SAFETY: Has no preconditions.
+                kernel::error::to_result(unsafe { c::deferred_flush_test_write_read_only() })?
+            }
             READ => user().writer().write(&read()?)?,
             READ_WOKEN => {
                 let (mut reader, mut writer) = user().reader_writer();

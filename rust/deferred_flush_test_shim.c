@@ -69,6 +69,39 @@ static int probe_nmi(unsigned int cmd, struct pt_regs *regs)
 	return NMI_HANDLED;
 }
 
+static u64 read_only __ro_after_init;
+
+static void write_ipi(void *unused)
+{
+	WRITE_ONCE(read_only, 1);
+}
+
+/*
+ * Has every CPU cache that it may write there.  set_memory_ro() has everything
+ * flushed that is freed lazily by then: the image of this module, too.
+ */
+void deferred_flush_test_write_everywhere(void)
+{
+	vm_unmap_aliases();
+	on_each_cpu(write_ipi, NULL, true);
+}
+
+/* When nobody may any more. */
+int deferred_flush_test_write_read_only(void)
+{
+	u64 value = 2;
+	int ret = 0;
+
+	pagefault_disable();
+	__put_kernel_nofault(&read_only, &value, u64, fault);
+out:
+	pagefault_enable();
+	return ret;
+fault:
+	ret = -EFAULT;
+	goto out;
+}
+
 int deferred_flush_test_init(void)
 {
 	probe_cpu = -1;

@@ -21,5 +21,7 @@ int deferred_flush_test_probe_ipi(unsigned int cpu, u64 *addr);
 bool deferred_flush_test_probe_done(u64 *value);
 int deferred_flush_test_purge(void);
 void deferred_flush_test_purge_small(void);
+void deferred_flush_test_write_everywhere(void);
+int deferred_flush_test_write_read_only(void);
 
 #endif

@@ -29,6 +29,8 @@ for state in "$@"; do
 	tests="vfree_storm vfree_coherence munmap_storm mprotect_storm freed_tables bpf_storm"
 	# Needs counters of the TLB.
 	[[ -z $("$BUILD/selftests/tlb_counters") ]] || tests+=" asids"
+	# Loads the test module anew.
+	tests+=" set_memory"
 	# What these look for is the module's doing.
 	[[ $state != always ]] || tests+=" user_flush user_flush_32 user_flush_pending user_flush_pending_32 hotplug"
 	[[ $state != adaptive ]] || tests+=" hotplug"

@@ -52,6 +52,8 @@ struct test_probe {
 /* Unmaps all but the first page.  TEST_READ gives TEST_UNMAPPED until the next TEST_MAP. */
 #define TEST_SHRINK_AND_WAKE	_IOW('F', 14, uint64_t)
 #define TEST_UNMAPPED		UINT64_MAX
+/* Tries to write to what has become read-only: EFAULT. */
+#define TEST_WRITE_READ_ONLY	_IO('F', 15)
 
 #define MAX_CPUS 64
 
