@@ -268,6 +268,30 @@ TEST_F_TIMEOUT(vfree_coherence, nmi_sees_the_new_mapping, 120)
 	EXPECT_EQ(0, self->stale);
 }
 
+/* Right behind the flush: remapping takes so long that the tick catches up. */
+TEST_F_TIMEOUT(vfree_coherence, nmi_at_once_does_not_see_the_old_mapping, 120)
+{
+	uint64_t end = now_ms() + 2 * test_ms();
+	uint64_t nobody = 0;
+
+	while (now_ms() < end || self->rounds < MIN_ROUNDS) {
+		struct test_probe probe = { .cpu_or_done = self->cpus[1] };
+
+		hand_over(READER_FILLS, READER_WAITS);
+		ASSERT_EQ(0, ioctl(self->fd, TEST_SHRINK_AND_WAKE, &nobody));
+		ASSERT_EQ(0, ioctl(self->fd, TEST_PROBE_NMI, &probe));
+		do {
+			ASSERT_EQ(0, ioctl(self->fd, TEST_PROBE_RESULT, &probe));
+		} while (!probe.cpu_or_done);
+		self->rounds++;
+		self->stale += probe.value != TEST_UNMAPPED;
+		ASSERT_EQ(0, ioctl(self->fd, TEST_MAP, &self->value));
+	}
+	report(self, "nmi at once");
+	ASSERT_FALSE(reader_failed);
+	EXPECT_EQ(0, self->stale);
+}
+
 /* Comes at once: an idle CPU wakes up for other things before the timer. */
 TEST_F_TIMEOUT(vfree_coherence, ipi_sees_the_new_mapping, 120)
 {
