@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # All tests. Ends with one line: N passed, N failed, N skipped.
 # Usage: check.sh [host|static|guests|machine|mutants|mainline]...      default: all of them
-# Settings: CHECK_MINUTES=  leave out mainline if that would take longer than this
+# Settings: CHECK_MINUTES=  leave out mutants and mainline that would take longer than this
 # Exit:  0; 1 if anything failed.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -357,7 +357,7 @@ mutants() {
 	fi
 	while read -r kind rest; do
 		if [[ $kind = not ]]; then record "not ok" "${rest#ok }"; else record "$kind" "$rest"; fi
-	done < <("$TOP/scripts/mutants.sh" ||
+	done < <(MUTANT_MINUTES=$((${CHECK_MINUTES:-1000000} - SECONDS / 60)) "$TOP/scripts/mutants.sh" ||
 		echo "not ok mutants: could not be built")
 }
 
