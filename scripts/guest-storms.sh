@@ -8,6 +8,12 @@ set -euo pipefail
 # Not irq_vectors:call_function*: see Documentation/testing.rst.
 EVENTS=tlb:tlb_flush,task-clock,context-switches,cpu-migrations,page-faults
 
+# Open all the time: their static keys, in __schedule() and elsewhere, are not toggled at each run,
+# which stock TCG does not always survive. See Documentation/testing.rst.
+perf stat -a -o /dev/null -e "$EVENTS" -- sleep infinity &
+trap 'kill %1' EXIT
+sleep 1
+
 insmod "$MODULE_DIR/deferred_flush_test.ko"
 bad=0
 for ((turn = 1; turn <= ${TURNS:-2}; turn++)); do
