@@ -164,6 +164,30 @@ bool deferred_flush_test_probe_done(u64 *value)
 	return true;
 }
 
+/* In large pages, if there are any. */
+void *deferred_flush_test_vmalloc_huge(size_t bytes)
+{
+	return vmalloc_huge(bytes, GFP_KERNEL);
+}
+
+/* The page table that maps @addr in small pages.  NULL: there is none. */
+struct page *deferred_flush_test_table(unsigned long addr)
+{
+	unsigned int level;
+	pte_t *pte = lookup_address(addr, &level);
+
+	return pte && level == PG_LEVEL_4K ? virt_to_page(pte) : NULL;
+}
+
+/* Who takes @table for a page table, finds @target wherever he looks, and may read it. */
+void deferred_flush_test_fill_table(struct page *table, struct page *target)
+{
+	pte_t pte = mk_pte(target, PAGE_READONLY);
+
+	memset64(page_address(target), DEFERRED_FLUSH_TEST_REUSED, PAGE_SIZE / sizeof(u64));
+	memset64(page_address(table), pte_val(pte), PTRS_PER_PTE);
+}
+
 /* What is freed lazily by now, and flushes at once: never deferred. */
 void deferred_flush_test_purge_small(void)
 {

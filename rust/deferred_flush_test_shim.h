@@ -4,6 +4,8 @@
 
 #include <linux/types.h>
 
+struct page;
+
 /*
  * Pages of the area that is freed and mapped anew.  Many, as some translations
  * get lost on the way to the reading; and a number that hardly anybody else
@@ -11,6 +13,9 @@
  * The other side is AREA_PAGES in deferred_flush_test_main.rs.
  */
 #define DEFERRED_FLUSH_TEST_PAGES 29
+
+/* What is read through a page table that was freed: TEST_REUSED. */
+#define DEFERRED_FLUSH_TEST_REUSED 0x5ca1ab1eULL
 
 int deferred_flush_test_init(void);
 u64 deferred_flush_test_read(u64 *addr);
@@ -23,5 +28,8 @@ int deferred_flush_test_purge(void);
 void deferred_flush_test_purge_small(void);
 void deferred_flush_test_write_everywhere(void);
 int deferred_flush_test_write_read_only(void);
+void *deferred_flush_test_vmalloc_huge(size_t bytes);
+struct page *deferred_flush_test_table(unsigned long addr);
+void deferred_flush_test_fill_table(struct page *table, struct page *target);
 
 #endif

@@ -168,7 +168,7 @@ static() {
 
 # Only who is known to may defer: freed page tables may not, for one.
 deferrable_callers() { # SOURCE
-	(cd "$1" && { grep -rcE '(flush_tlb_kernel_range_deferrable|deferred_flush_kernel_range)\(' \
+	(cd "$1" && { grep -rcE '(flush_tlb_kernel_range_deferrable|deferred_flush_kernel_(range|table))\(' \
 		--include='*.[ch]' arch/x86 mm kernel include drivers/{acpi,base,firmware,iommu} ||
 		[[ $? -eq 1 ]]; }) |
 		grep -v ':0$' | sort | diff "$TOP/scripts/deferrable-callers.txt" -
@@ -262,6 +262,11 @@ machine() {
 		--timeout 300 -- guest-selftests.sh absent
 	TESTS="isolated.sh idle_wakeups.sh" guest sticky/isolated --qemu sticky --cpus 2 \
 		--append "pti=on nohz_full=1 isolcpus=1" --timeout 300 -- guest-selftests.sh absent
+	for append in pti=on pti=off; do
+		TESTS=kernel_tables guest "sticky/tables-$append" --qemu sticky --cpus 2 \
+			--append "$append nohz_full=1 isolcpus=1" --timeout 300 -- \
+			guest-selftests.sh absent always
+	done
 	corners
 	machine_checks
 }

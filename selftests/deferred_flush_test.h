@@ -55,6 +55,15 @@ struct test_probe {
 /* Tries to write to what has become read-only: EFAULT. */
 #define TEST_WRITE_READ_ONLY	_IO('F', 15)
 
+/* Maps in small pages, of a table of its own.  Out: an address there that nobody uses. */
+#define TEST_MAP_TABLE		_IOWR('F', 16, uint64_t)
+/*
+ * Puts a large page in its place.  1: the table was freed, and who still walks
+ * it finds TEST_REUSED.  0: it was not to be had.
+ */
+#define TEST_REUSE_TABLE	_IOW('F', 17, uint64_t)
+#define TEST_REUSED		0x5ca1ab1eULL
+
 #define MAX_CPUS 64
 
 static inline uint64_t now_ms(void)

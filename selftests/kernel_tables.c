@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * vmap puts a large page where small ones were, and frees their page table.  A
+ * CPU that has cached the way to it (by the paging-structure caches) is in user
+ * mode meanwhile.
+ *
+ * With PTI off it could walk there at any time: it must be flushed before the
+ * table is used for anything else.  With PTI the flush is deferred, and the table
+ * must stay until the CPU has come back, or was interrupted after a second.
+ *
+ * That CPU must not enter the kernel by itself: one of nohz_full=.
+ */
+#define _GNU_SOURCE
+#include <setjmp.h>
+#include <signal.h>
+#include "kselftest_harness.h"
+#include "deferred_flush_test.h"
+
+#define ROUNDS 5
+/* deferred_flush_grace(), and more. */
+#define GRACE_MS 2500
+
+enum turn {
+	READER_FILLS,	/* The reader caches the way to the table, ... */
+	READER_WAITS,	/* ... waits in user mode, ... */
+	READER_TOUCHES,	/* ... and tries what it is not allowed to read, there. */
+	READER_READS,	/* Or enters the kernel, and reads what it is allowed to. */
+	READER_DONE,
+	READER_EXITS,
+};
+
+static volatile enum turn turn;
+static volatile bool reader_failed;
+static volatile uint64_t reader_value;
+static volatile uint64_t *unused;
+static int reader_fd;
+static sigjmp_buf fault_env;
+
+static void on_fault(int sig)
+{
+	siglongjmp(fault_env, 1);
+}
+
+static void *reader(void *cpu)
+{
+	uint64_t value;
+
+	if (pin_to((intptr_t)cpu))
+		reader_failed = true;
+
+	for (;;) {
+		/* Spins without a system call. */
+		switch (turn) {
+		case READER_FILLS:
+			if (ioctl(reader_fd, TEST_READ, &value))
+				reader_failed = true;
+			turn = READER_WAITS;
+			break;
+		case READER_TOUCHES:
+			reader_value = 0;
+			/* Saving the mask would be a system call. */
+			if (!sigsetjmp(fault_env, 0))
+				reader_value = *unused;
+			turn = READER_DONE;
+			break;
+		case READER_READS:
+			if (ioctl(reader_fd, TEST_READ, &value))
+				reader_failed = true;
+			reader_value = value;
+			turn = READER_DONE;
+			break;
+		case READER_EXITS:
+			return NULL;
+		default:
+			break;
+		}
+	}
+}
+
+static void hand_over(enum turn to, enum turn until)
+{
+	turn = to;
+	while (turn != until)
+		sched_yield();
+}
+
+/* Whether @file has a line with @word. */
+static bool has_word(const char *file, const char *word)
+{
+	char line[4096];
+	bool found = false;
+	FILE *stream = fopen(file, "r");
+
+	while (stream && !found && fgets(line, sizeof(line), stream))
+		found = strstr(line, word);
+	if (stream)
+		fclose(stream);
+	return found;
+}
+
+FIXTURE(kernel_tables)
+{
+	int fd;
+	int cpu;
+	uint64_t value;
+	int64_t catch_ups;	/* of the reader's CPU, when it began to wait */
+	bool deferred;
+	bool running;
+	pthread_t thread;
+};
+
+FIXTURE_SETUP(kernel_tables)
+{
+	const char *policy = "/sys/kernel/debug/deferred_flush/policy";
+	struct sigaction action = { .sa_handler = on_fault, .sa_flags = SA_NODEFER };
+	FILE *file = fopen("/sys/devices/system/cpu/nohz_full", "r");
+
+	self->fd = -1;
+	self->running = false;
+	self->cpu = -1;
+	if (file) {
+		if (fscanf(file, "%d", &self->cpu) != 1)
+			self->cpu = -1;
+		fclose(file);
+	}
+	if (self->cpu < 1)
+		SKIP(return, "no CPU but the first one in nohz_full=");
+	self->fd = open(TEST_DEVICE, O_RDWR);
+	if (self->fd < 0)
+		SKIP(return, "no " TEST_DEVICE ": load deferred_flush_test.ko");
+
+	self->value = 1;
+	self->deferred = has_word("/proc/cpuinfo", " pti ") &&
+			 (has_word(policy, "always") || has_word(policy, "adaptive"));
+	reader_fd = self->fd;
+	turn = READER_DONE;
+	ASSERT_EQ(0, sigaction(SIGSEGV, &action, NULL));
+	ASSERT_EQ(0, pthread_create(&self->thread, NULL, reader, (void *)(intptr_t)self->cpu));
+	self->running = true;
+	ASSERT_EQ(0, pin_to(0));
+}
+
+FIXTURE_TEARDOWN(kernel_tables)
+{
+	if (self->running) {
+		hand_over(READER_EXITS, READER_EXITS);
+		pthread_join(self->thread, NULL);
+	}
+	if (self->fd >= 0) {
+		ioctl(self->fd, TEST_UNMAP);
+		close(self->fd);
+	}
+}
+
+/* Returns whether the table was in use again, for something else; -1: no luck. */
+static int free_table_while_away(FIXTURE_DATA(kernel_tables) *self)
+{
+	uint64_t arg = self->value;
+
+	if (ioctl(self->fd, TEST_UNMAP) || ioctl(self->fd, TEST_MAP_TABLE, &arg))
+		return -1;
+	unused = (volatile uint64_t *)arg;
+	hand_over(READER_FILLS, READER_WAITS);
+	self->catch_ups = module_stat(self->cpu, "catch_ups");
+	self->value++;
+	return ioctl(self->fd, TEST_REUSE_TABLE, &self->value);
+}
+
+TEST_F(kernel_tables, nobody_walks_what_was_freed)
+{
+	int round, reused, rounds = 0, rounds_reused = 0, stale = 0;
+
+	for (round = 0; round < 2 * ROUNDS; round++) {
+		bool touch = round % 2;
+
+		reused = free_table_while_away(self);
+		if (reused < 0)
+			continue;
+		rounds++;
+		rounds_reused += reused;
+		hand_over(touch ? READER_TOUCHES : READER_READS, READER_DONE);
+		/* User mode gets a fault, and the kernel the new contents. */
+		stale += reader_value != (touch ? 0 : self->value);
+	}
+	printf("# kernel_tables: rounds=%d reused=%d stale=%d deferred=%d\n",
+	       rounds, rounds_reused, stale, self->deferred);
+	EXPECT_FALSE(reader_failed);
+	ASSERT_LE(ROUNDS, rounds);
+	EXPECT_EQ(0, stale);
+	/* Else there was nothing to walk. */
+	if (!self->deferred)
+		EXPECT_LT(0, rounds_reused);
+}
+
+TEST_F(kernel_tables, with_pti_it_is_freed_when_all_have_caught_up)
+{
+	int64_t away, after;
+	int reused_while_stale, tries;
+
+	if (!self->deferred)
+		SKIP(return, "not deferred: no PTI, or no module that lets CPUs promise");
+	/* Until the reader's CPU has no tick that catches up, and there is luck. */
+	for (tries = 0; tries < ROUNDS; tries++) {
+		/* None that was freed earlier has its second end now. */
+		sleep_ms(GRACE_MS);
+		reused_while_stale = free_table_while_away(self);
+		sleep_ms(200);
+		away = module_stat(self->cpu, "catch_ups");
+		if (reused_while_stale >= 0 && away == self->catch_ups)
+			break;
+	}
+	sleep_ms(GRACE_MS);
+	after = module_stat(self->cpu, "catch_ups");
+	hand_over(READER_READS, READER_DONE);
+
+	EXPECT_FALSE(reader_failed);
+	EXPECT_EQ(0, reused_while_stale);
+	EXPECT_EQ(self->catch_ups, away);
+	/* It was interrupted, and did not come back by itself. */
+	EXPECT_LT(away, after);
+	EXPECT_EQ(self->value, reader_value);
+}
+
+TEST_HARNESS_MAIN
