@@ -166,7 +166,7 @@ static() {
 	try "every prefix of the series builds" "$TOP/scripts/series.sh"
 }
 
-# Only who is known to may defer: freed page tables may not, for one.
+# Only who is known to may defer: freed page tables may not, without deferred_flush_kernel_table().
 deferrable_callers() { # SOURCE
 	(cd "$1" && { grep -rcE '(flush_tlb_kernel_range_deferrable|deferred_flush_kernel_(range|table))\(' \
 		--include='*.[ch]' arch/x86 mm kernel include drivers/{acpi,base,firmware,iommu} ||
@@ -262,10 +262,10 @@ machine() {
 		--timeout 300 -- guest-selftests.sh absent
 	TESTS="isolated.sh idle_wakeups.sh" guest sticky/isolated --qemu sticky --cpus 2 \
 		--append "pti=on nohz_full=1 isolcpus=1" --timeout 300 -- guest-selftests.sh absent
-	for append in pti=on pti=off; do
-		TESTS=kernel_tables guest "sticky/tables-$append" --qemu sticky --cpus 2 \
+	for append in "pti=on" "pti=on nopcid" "pti=off"; do
+		TESTS=kernel_tables guest "sticky/tables-${append// /-}" --qemu sticky --cpus 2 \
 			--append "$append nohz_full=1 isolcpus=1" --timeout 300 -- \
-			guest-selftests.sh absent always
+			guest-selftests.sh absent always adaptive
 	done
 	corners
 	machine_checks
