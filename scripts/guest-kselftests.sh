@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # In the guest: those of the kernel's x86 and mm selftests that work under TCG and end soon.
-# $OUT/kselftests gets a line "SET/TEST EXIT" for each.
+# Each is between "## test" and "## exit" lines: what counts are the exit statuses.
 # Usage: guest-kselftests.sh absent|off|always|adaptive       the state of the module
 set -euo pipefail
 . "$TOP/scripts/guest-lib.sh"
@@ -17,11 +17,11 @@ ulimit -l unlimited
 run() { # LIMIT SET TEST [ARG]...
 	local limit=$1 set=$2 rc=0
 	shift 2
-	echo "## kselftest $set/$*"
+	echo "## test $set/$*"
 	(cd "/run/kselftests/$set" && timeout -k 3 "$limit" "./$1" "${@:2}") </dev/null 2>&1 || rc=$?
-	echo "## exit $rc"
+	# Behind a line that may not have ended.
+	printf '\n## exit %s\n' "$rc"
 	[[ $rc -ne 127 ]] || missing=1
-	echo "$set/$(tr ' ' , <<<"$*") $rc" >>"$OUT/kselftests"
 }
 
 missing=0

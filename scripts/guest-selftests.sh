@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# In the guest: the selftests in the states given as arguments, each test's TAP under a "## test"
-# line, for tap.py. "unloaded" means: after being unloaded under load. TESTS= runs these only,
-# TEST_ARGS= with these arguments.
+# In the guest: the programs of TESTS= in each of the states given as arguments; PROGRAM@STATE in this
+# one only. The TAP of each is printed between "## test" and "## exit" lines. "unloaded" means: after
+# being unloaded under load. TEST_ARGS= are arguments for all programs.
+# Usage: guest-selftests.sh STATE...
 set -euo pipefail
 . "$TOP/scripts/guest-lib.sh"
 
@@ -26,23 +27,11 @@ for state in "$@"; do
 		enter_state "$state"
 		;;
 	esac
-	tests="vfree_storm vfree_coherence munmap_storm mprotect_storm freed_tables bpf_storm"
-	# Needs counters of the TLB.
-	[[ -z $("$BUILD/selftests/tlb_counters") ]] || tests+=" asids"
-	# Loads the test module anew.
-	tests+=" set_memory"
-	# What these look for is the module's doing.
-	[[ $state != always ]] || tests+=" user_flush user_flush_32 user_flush_pending user_flush_pending_32 hotplug"
-	[[ $state != adaptive ]] || tests+=" hotplug"
-	for test in ${TESTS:-$tests}; do
-		run "$test"
+	for test in $TESTS; do
+		[[ $test = *@* && $test != *@"$state" ]] || run "${test%@*}"
 	done
-	if [[ $state = always && -z ${TESTS:-} ]]; then
+	if [[ $state = always ]]; then
 		echo "## stats"
 		cat "$STATS"
-		enter_state absent
-		run parameters.sh
-		run tracepoints.sh
-		run reload_coherence.sh
 	fi
 done

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the result of a scenario depends on, as a key.
+
+The key of a kernel or QEMU is the name of its folder in the cache, which is made of the contents of
+all that went into it.  Modules and test programs count by their sources: the scenario that builds
+them anew with the same compiler gets the same.  The guest's root is the host's, so that the host's
+packages count, too.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import subprocess
+from functools import cache, cached_property
+from pathlib import Path
+
+from scenario import KERNELS, Scenario
+
+# These say when and how to run it, not what is run.
+NOT_INPUTS = ("claim", "level", "seconds", "limit", "cores", "tries")
+LINKS = {
+    "kernel": "kernel", "mainline": "kernel-mainline", "debug": "kernel-debug",
+    "mutants": "kernel-mutants", "qemu": "qemu",
+}
+# Sources that an artifact is made of, besides kernels.
+SOURCES = {
+    "modules": ["rust", "Kbuild", "scripts/module.sh"],
+    "machine": ["selftests/machine"],
+    "kselftests": ["scripts/kselftests.sh"],
+    "setup": [],
+}
+# Settings that reach a test.
+SETTINGS = ("TEST_MS", "TEST_ROUNDS", "ROUNDS", "ACCEL", "KDIR", "KERNEL_SRC", "QEMU_SRC")
+
+
+def digest(*parts: str | bytes) -> str:
+    """A key made of these, in this order."""
+    total = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        total.update(len(data).to_bytes(8, "little") + data)
+    return total.hexdigest()[:32]
+
+
+class Inputs:
+    """The keys of all inputs, each computed once."""
+
+    def __init__(self, top: Path, build: Path) -> None:
+        self.top = top
+        self.build = build
+        self.file = cache(self._file)
+        self.artifact = cache(self._artifact)
+        self.closure = cache(self._closure)
+
+    def _file(self, path: Path) -> str:
+        """Of a file, or of a folder with all that is in it."""
+        if not path.is_dir():
+            return digest(path.read_bytes())
+        ignored = {"target", "__pycache__"}
+        files = sorted(p for p in path.rglob("*") if p.is_file() and
+                       not ignored & set(p.relative_to(path).parts))
+        return digest(*(part for p in files
+                        for part in (str(p.relative_to(path)), p.read_bytes())))
+
+    def _artifact(self, name: str) -> str:
+        parts = [name]
+        if name in LINKS:
+            link = self.build / LINKS[name]
+            # Outside the cache the name says nothing.
+            image = link / "arch/x86/boot/bzImage"
+            if name == "kernel" and os.environ.get("KDIR"):
+                parts += [self.file(image), self.file(link / ".config")]
+            else:
+                parts.append("/".join(link.resolve().parts[-2:]))
+        for source in SOURCES.get(name, []):
+            parts.append(self.file(self.top / source))
+        if name == "modules":
+            parts.append(self.artifact("kernel"))
+        if name == "kselftests":
+            parts.append(self.artifact("mainline"))
+        return digest(*parts)
+
+    def _closure(self, folder: str, name: str) -> list[Path]:
+        """A script, or a test, with what it names in turn."""
+        root = self.top / folder
+        sources = {p.stem if p.suffix == ".c" else p.name: p for p in root.iterdir()
+                   if p.is_file() and p.suffix in (".c", ".sh", ".py", ".h", "")}
+        found: dict[str, Path] = {}
+
+        def visit(key: str) -> None:
+            if key not in sources or key in found:
+                return
+            found[key] = sources[key]
+            text = sources[key].read_text(encoding="utf-8", errors="replace")
+            for word in set(re.findall(r"[A-Za-z0-9_.-]+", text)):
+                visit(word)
+        visit(name.removesuffix("_32"))
+        return [found[key] for key in sorted(found)]
+
+    @cached_property
+    def host(self) -> str:
+        """The host's packages and processors."""
+        try:
+            packages = subprocess.run(["dpkg-query", "-W"], check=True, capture_output=True).stdout
+        except (OSError, subprocess.CalledProcessError):
+            packages = Path("/etc/os-release").read_bytes()
+        model = ""
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith(("model name", "flags")):
+                model = line
+                if line.startswith("flags"):
+                    break
+        return digest(packages, model, str(os.cpu_count()), str(os.access("/dev/kvm", os.W_OK)))
+
+    def key(self, scenario: Scenario, baseline: str = "") -> str:
+        """Of one scenario; baseline is the key of the one that it is compared with."""
+        line = {k: v for k, v in dataclasses.asdict(scenario).items() if k not in NOT_INPUTS}
+        parts = [json.dumps(line, sort_keys=True), self.host, baseline]
+        parts += [f"{name}={os.environ.get(name, '')}" for name in SETTINGS]
+        wanted = sorted(scenario.needs())
+        for name in wanted:
+            # Mainline's results depend on nothing of ours but the test module.
+            if name == "modules" and scenario.kernel == "mainline":
+                parts += [self.file(p) for p in sorted((self.top / "rust").glob("deferred_flush_test*"))]
+            else:
+                parts.append(self.artifact(name))
+        files: set[Path] = set()
+        for name in scenario.inputs:
+            if name not in SOURCES and name not in LINKS:
+                files.add(self.top / name)
+        commands = [scenario.run or "guest-selftests.sh", scenario.beside]
+        if scenario.guest:
+            commands += ["boot.sh", "guest.sh"]
+            files |= {self.top / "selftests/Makefile", *(self.top / "selftests").glob("*.h")}
+            for test in scenario.tests:
+                files |= set(self.closure("selftests", test.partition("@")[0]))
+        for command in filter(None, commands):
+            words = command.split()
+            for word in [words[0], *scenario.env.get("TESTS", "").split()]:
+                if (self.top / "scripts" / word).is_file():
+                    files |= set(self.closure(str(Path("scripts", word).parent), Path(word).name))
+        parts += [part for p in sorted(files) for part in (str(p.relative_to(self.top)), self.file(p))]
+        return digest(*parts)
+
+
+def modules_of(kernel: str) -> str:
+    """Where the modules for a kernel are, below build/."""
+    return KERNELS[kernel][1]

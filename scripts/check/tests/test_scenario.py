@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The list: its mistakes, its patterns, and what make check takes of it."""
+
+import tempfile
+import unittest
+from pathlib import Path
+
+import support
+import plan
+from scenario import ListError, Scenario, artifacts, read, select
+from store import Outcome, Store
+
+HOST = 'name = "h"\nclaim = "c"\nlevel = "check"\nseconds = 1\nrun = "boot.sh"\ninputs = ["rust"]\n'
+GUEST = ('name = "g"\nclaim = "c"\nlevel = "all"\nseconds = 1\nmachine = "sticky"\n'
+         'kernel = "patched"\ncpus = 2\nstates = ["always"]\ntests = ["asids"]\n')
+
+
+class List(unittest.TestCase):
+    """Reading it."""
+
+    def read(self, *tables, head=""):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "scenarios.toml")
+            path.write_text(head + "".join(f"[[scenario]]\n{t}" for t in tables), encoding="utf-8")
+            return read(path, support.TOP)
+
+    def test_the_list_of_the_project(self):
+        self.assertTrue(read(support.CHECK / "scenarios.toml", support.TOP))
+
+    def test_good(self):
+        self.assertEqual([s.name for s in self.read(HOST, GUEST)], ["h", "g"])
+
+    def test_groups(self):
+        line = GUEST.replace('["asids"]', '["group:x", "asids"]')
+        found = self.read(line, head='[groups]\nx = ["bpf_storm@always", "hotplug@adaptive"]\n')
+        self.assertEqual(found[0].tests, ["bpf_storm@always", "asids"])
+
+    def test_mistakes(self):
+        for table, message in {
+            "": "no scenario",
+            HOST + "nonsense = 1\n": "unknown: nonsense",
+            HOST.replace('"check"', '"sometimes"'): "level",
+            HOST.replace("boot.sh", "nothing.sh"): "no scripts/nothing.sh",
+            HOST.replace('"rust"', '"nothing"'): "no input nothing",
+            HOST.replace("seconds = 1", "seconds = 0"): "seconds",
+            HOST.replace('claim = "c"\n', ""): "claim",
+            HOST + 'append = "x"\n': "append is for guests",
+            GUEST.replace('"asids"', '"nothing"'): "no selftests/nothing.c",
+            GUEST.replace('"asids"', '"asids@off"'): "off is not in states",
+            GUEST.replace('"asids"', '"group:nothing"'): "no group nothing",
+            GUEST.replace('["always"]', '["never"]'): "states",
+            GUEST.replace("sticky", "foo"): "machine",
+            GUEST.replace("cpus = 2", "cpus = 0"): "cpus",
+            GUEST + 'run = "boot.sh"\n': "either run or states",
+            GUEST + 'baseline = "nothing"\n': "no baseline",
+        }.items():
+            with self.subTest(message), self.assertRaisesRegex(ListError, message):
+                self.read(*([table] if table else []))
+        with self.assertRaisesRegex(ListError, "twice"):
+            self.read(HOST, HOST)
+
+
+def scenario(name, level="check", seconds=10, **other):
+    """One without what does not matter."""
+    return Scenario(name, "c", level, seconds, **other)
+
+
+class Choice(unittest.TestCase):
+    """Patterns, levels, order."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.all = [scenario("a/one", tests=["x", "y@always"]), scenario("a/two", baseline="b/one"),
+                    scenario("b/one", level="all")]
+
+    def names(self, pattern):
+        return [s.name for s in select(self.all, pattern)]
+
+    def test_patterns(self):
+        self.assertEqual(self.names("a/one"), ["a/one"])
+        self.assertEqual(self.names("*/one"), ["a/one", "b/one"])
+        self.assertEqual(self.names("ne b/one"), ["a/one", "b/one"])
+
+    def test_the_baseline_comes_along(self):
+        self.assertEqual(self.names("a/two"), ["a/two", "b/one"])
+
+    def test_one_program(self):
+        self.assertEqual(select(self.all, "a:y")[0].tests, ["y@always"])
+        with self.assertRaises(ListError):
+            self.names("a:z")
+
+    def test_no_match_is_an_error(self):
+        with self.assertRaisesRegex(ListError, "TESTS=nothing"):
+            self.names("a/one nothing")
+
+    def test_rotation_takes_what_waited_longest(self):
+        some = [scenario(name, "rotate", 100) for name in "abc"] + [scenario("d", "all")]
+        for now, name in enumerate("bac"):
+            Store(self.folder, False, 100.0 + now).ran(Outcome(name, []), "key")
+        store = Store(self.folder, False)
+        self.assertEqual([s.name for s in plan.of_level(some, "check", store)], ["b"])
+        self.assertEqual(plan.of_level(some, "all", store), some)
+
+    def test_what_has_changed_comes_first(self):
+        some = [scenario(name, "all") for name in ("old", "older", "changed", "never")]
+        some.append(scenario("first"))
+        for now, name in ((300.0, "old"), (200.0, "older"), (400.0, "changed")):
+            Store(self.folder, False, now).ran(Outcome(name, []), "key")
+        store = Store(self.folder, False)
+        found = plan.ranks(some, "all", store, lambda s: "new" if s.name == "changed" else "key")
+        self.assertEqual(sorted(found, key=lambda n: found[n]),
+                         ["first", "changed", "never", "older", "old"])
+        self.assertEqual(found["changed"], found["never"])
+
+    def test_artifacts_in_order(self):
+        guest = scenario("g", machine="sticky", kernel="patched")
+        self.assertEqual(artifacts([guest]), ["setup", "kernel", "modules", "qemu"])
+        self.assertEqual(artifacts([scenario("h", inputs=["rust"])]), ["setup"])
+        self.assertEqual(artifacts([scenario("k", inputs=["machine"], format="ktap")]),
+                         ["setup", "kernel", "machine"])
+
+
+if __name__ == "__main__":
+    unittest.main()
