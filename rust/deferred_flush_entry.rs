@@ -18,8 +18,9 @@ mod core_logic;
 #[allow(dead_code)]
 mod percpu;
 
+use core_logic::catch_up::Target;
 use core_logic::engine::{Engine, Flushed, Tlb};
-use core_logic::{policy, word};
+use core_logic::policy;
 use percpu::{deferred_flush_cpu, deferred_flush_local, Cpu, Local};
 
 /// Pages above which a full flush is cheaper, as `tlb_single_page_flush_ceiling` in
@@ -104,9 +105,20 @@ macro_rules! this_cpu_add {
     };
 }
 
-/// The TLB of this CPU, with interrupts off.
+/// This CPU: its TLB and its books.
+///
+/// # Invariants
+///
+/// - While this exists, interrupts are off, and `%gs` and CR3 are the kernel's.
+/// - `how` is the `enum deferred_flush_how` for this machine.
 struct ThisCpu {
     how: u32,
+}
+
+/// Whether the deliberate bug was chosen.
+#[inline(always)]
+fn skip() -> bool {
+    cfg!(deferred_flush_debug) && deferred_flush_skip.load(Ordering::Relaxed)
 }
 
 impl Tlb for ThisCpu {
@@ -114,12 +126,18 @@ impl Tlb for ThisCpu {
     /// the other ASIDs flushed when they are chosen.
     #[inline(always)]
     fn flush_one(&mut self, addr: u64) {
+        if skip() {
+            return;
+        }
         // SAFETY: Removing a translation has no effect but time.
         unsafe { asm!("invlpg [{addr}]", addr = in(reg) addr, options(nostack, preserves_flags)) };
     }
 
     #[inline(always)]
     fn flush_all(&mut self) {
+        if skip() {
+            return;
+        }
         // No array: an aggregate may become a call to memset().
         if self.how == HOW_CR3 {
             // SAFETY: CR3 is read with bit 63 clear, so writing it back flushes its PCID.
@@ -146,6 +164,36 @@ impl Tlb for ThisCpu {
     }
 }
 
+impl Target for ThisCpu {
+    #[inline(always)]
+    fn tlb_gen(&self) -> u64 {
+        this_cpu_read!(deferred_flush_local, Local, tlb_gen)
+    }
+
+    #[inline(always)]
+    fn set_tlb_gen(&mut self, gen: u64) {
+        this_cpu_write!(deferred_flush_local, Local, tlb_gen, gen);
+    }
+
+    #[inline(always)]
+    fn count_catch_up(&mut self) {
+        this_cpu_add!(deferred_flush_local, Local, catch_ups, 1u64);
+    }
+
+    #[inline(always)]
+    fn count_cr3_flush(&mut self) {
+        this_cpu_add!(deferred_flush_local, Local, cr3_flushes, 1u64);
+    }
+
+    #[inline(always)]
+    fn count(&mut self, flushed: Flushed) {
+        match flushed {
+            Flushed::Pages(pages) => this_cpu_add!(deferred_flush_local, Local, pages, pages),
+            Flushed::All => this_cpu_add!(deferred_flush_local, Local, full, 1u64),
+        }
+    }
+}
+
 /// Brings this CPU to the present generation of kernel range flushes.
 ///
 /// # Safety
@@ -157,35 +205,10 @@ impl Tlb for ThisCpu {
 #[allow(unreachable_pub)]
 pub unsafe extern "C" fn deferred_flush_catch_up(how: u32) {
     let state = this_cpu_read!(deferred_flush_cpu, Cpu, state);
-    let mut from = this_cpu_read!(deferred_flush_local, Local, tlb_gen);
+    // INVARIANT: By the safety requirements.
+    let mut this = ThisCpu { how };
 
-    if word::is_flushed(state) {
-        // The generation in the word was there before the entry code's CR3 write. One that is
-        // read now need not be: taking it would skip a flush.
-        let flushed = word::generation(state);
-
-        if flushed > from {
-            from = flushed;
-        }
-        this_cpu_add!(deferred_flush_local, Local, cr3_flushes, 1u64);
-    }
-    if state & word::WORK != 0 {
-        this_cpu_add!(deferred_flush_local, Local, catch_ups, 1u64);
-    }
-
-    // Before the flush, see `Engine::generation()`.
-    let to = deferred_flush_engine.generation();
-
-    if cfg!(deferred_flush_debug) && deferred_flush_skip.load(Ordering::Relaxed) {
-        this_cpu_write!(deferred_flush_local, Local, tlb_gen, to);
-        return;
-    }
-    match deferred_flush_engine.flush(from, to, &mut ThisCpu { how }) {
-        Flushed::Pages(pages) => this_cpu_add!(deferred_flush_local, Local, pages, pages),
-        Flushed::All => this_cpu_add!(deferred_flush_local, Local, full, 1u64),
-    }
-    // An NMI may have stored a later one. Going back costs a flush, not correctness.
-    this_cpu_write!(deferred_flush_local, Local, tlb_gen, to);
+    deferred_flush_engine.catch_up(state, &mut this);
 }
 
 /// Whether this CPU promises at this exit to user mode, under the policy `adaptive`.
