@@ -131,7 +131,8 @@ class Check:
         ranks = plan.ranks(self.scenarios, self.level, self.store, self._key)
         # Their values are kept, and what is not there yet will be built.
         self.inputs = Inputs(TOP, BUILD)
-        tasks = [Task(name, cores, lambda name=name: self.build(name), set(ARTIFACTS[name]))
+        # First, and with one core, so that what is single-threaded runs beside them.
+        tasks = [Task(name, 1, lambda name=name: self.build(name), set(ARTIFACTS[name]), rank=-1)
                  for name in artifacts(self.scenarios)]
         for s in self.scenarios:
             needs = s.builds() | ({s.baseline} if s.baseline else set())
