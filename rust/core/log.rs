@@ -91,8 +91,7 @@ impl Log {
         if old & BUSY != 0 || old >= gen {
             return;
         }
-        // Full barrier: readers see `BUSY` before they can see the new range. Pairs with the
-        // fence in `read()`.
+        // Full barrier on x86: readers see `BUSY` before they can see the new range.
         if slot
             .seq
             .compare_exchange(old, BUSY | gen, Ordering::SeqCst, Ordering::Relaxed)
@@ -100,6 +99,9 @@ impl Log {
         {
             return;
         }
+        // Says the same in the memory model of Rust, and is for the compiler. Pairs with the fence
+        // in `read()`.
+        fence(Ordering::Release);
         // INVARIANT: This writer set `BUSY`.
         slot.start.store(start, Ordering::Relaxed);
         slot.end.store(end, Ordering::Relaxed);
@@ -119,8 +121,8 @@ impl Log {
         }
         let start = slot.start.load(Ordering::Relaxed);
         let end = slot.end.load(Ordering::Relaxed);
-        // Pairs with the compare-exchange in `publish()`: if a later range was read, so is `BUSY`
-        // or a later generation. x86 does not reorder loads, this is for the compiler.
+        // Pairs with the fence in `publish()`: if a later range was read, so is `BUSY` or a later
+        // generation. x86 does not reorder loads, this is for the compiler.
         fence(Ordering::Acquire);
         if slot.seq.load(Ordering::Relaxed) != gen {
             return None;
