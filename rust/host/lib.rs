@@ -8,3 +8,10 @@
 #[path = "../core/mod.rs"]
 mod core_logic;
 pub use core_logic::*;
+
+/// Copies of them with one change each, which `build.rs` wrote.
+#[cfg(loom)]
+#[allow(missing_docs, unused, clippy::all)]
+pub mod twins {
+    include!(concat!(env!("OUT_DIR"), "/twins.rs"));
+}

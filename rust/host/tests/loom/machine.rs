@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: GPL-2.0
+
+// The machine of `model.rs`: the CPUs that initiate, and the one that promises.
+
+use code::catch_up::Target;
+use code::engine::{Engine, Flushed, Tlb};
+use code::range::PAGE_SIZE;
+use code::word::{is_flushed, rely, Verdict, AWAY, WORK};
+use loom::sync::atomic::{fence, AtomicU64, Ordering};
+use loom::sync::Arc;
+
+const PAGES: usize = 3;
+const OLD: u64 = 0;
+const NEW: u64 = 1;
+
+/// What the CPUs share.
+struct Machine {
+    word: AtomicU64,
+    engine: Engine,
+    ptes: [AtomicU64; PAGES],
+    /// An instruction.
+    text: AtomicU64,
+}
+
+/// How a text poke asks for the promise. Nothing does so yet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Poke {
+    /// As a flush of the page of the text.
+    Generation,
+    /// Broken: is content with WORK that somebody else has left.
+    FindsWork,
+}
+
+impl Machine {
+    fn new(ceiling: u64) -> Arc<Self> {
+        Arc::new(Self {
+            word: AtomicU64::new(0),
+            engine: Engine::new(ceiling),
+            ptes: std::array::from_fn(|_| AtomicU64::new(OLD)),
+            text: AtomicU64::new(OLD),
+        })
+    }
+
+    /// A page walk. The walker takes no locks and orders nothing.
+    fn walk(&self, page: usize) -> u64 {
+        self.ptes[page].load(Ordering::Relaxed)
+    }
+
+    /// Changes the PTE of `page` and asks the target for its promise:
+    /// `flush_tlb_kernel_range_deferrable()`.
+    fn shoot_down(&self, page: usize) -> Verdict {
+        let start = page as u64 * PAGE_SIZE;
+
+        self.ptes[page].store(NEW, Ordering::Relaxed);
+        let generation = self
+            .engine
+            .begin(start, start + PAGE_SIZE)
+            .into_generation();
+        rely(&self.word, generation)
+    }
+
+    /// Changes the text and asks the target for its promise.
+    fn poke(&self, poke: Poke) -> Verdict {
+        const TEXT: u64 = PAGES as u64 * PAGE_SIZE;
+
+        self.text.store(NEW, Ordering::Relaxed);
+        if poke == Poke::Generation {
+            let generation = self.engine.begin(TEXT, TEXT + PAGE_SIZE).into_generation();
+            return rely(&self.word, generation);
+        }
+
+        fence(Ordering::SeqCst);
+        let mut seen = self.word.load(Ordering::Relaxed);
+
+        loop {
+            if seen & AWAY == 0 {
+                return Verdict::Ipi;
+            }
+            if seen & WORK != 0 {
+                return Verdict::Deferred;
+            }
+            match self
+                .word
+                .compare_exchange(seen, seen | WORK, Ordering::SeqCst, Ordering::Relaxed)
+            {
+                Ok(_) => return Verdict::Deferred,
+                Err(now) => seen = now,
+            }
+        }
+    }
+}
+
+/// How the target enters the kernel.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Entry {
+    /// `deferred_flush_take_back()`: without PTI, and from idle.
+    C,
+    /// The entry code with PTI: locked BTR, CR3 write, bookkeeping later.
+    Pti,
+}
+
+/// What is wrong in the parts of the target that are not Rust.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bug {
+    None,
+    /// The load and the store of an operation without LOCK.
+    NoLock,
+    /// Flushes, and then ends the promise without looking again.
+    FlushThenStore,
+    /// Ends the promise, and then flushes.
+    StoreThenFlush,
+    /// Ends the promise without flushing.
+    NoFlush,
+    /// NMIs that hit on the user CR3 do not flush.
+    NotParanoid,
+}
+
+/// The target. Its TLB is as greedy as can be: what is flushed is filled again at once.
+struct Cpu<'a> {
+    machine: &'a Machine,
+    entry: Entry,
+    bug: Bug,
+    /// Places to pass before the NMI comes.
+    nmi_in: Option<usize>,
+    user_cr3: bool,
+    entries: [u64; PAGES],
+    /// `deferred_flush_local.tlb_gen`
+    tlb_gen: u64,
+    /// The instruction, as it was fetched.
+    fetched: u64,
+    /// What kernel code found in the TLB, and executed.
+    used: Vec<([u64; PAGES], u64)>,
+}
+
+impl Tlb for Cpu<'_> {
+    fn flush_one(&mut self, addr: u64) {
+        let page = (addr / PAGE_SIZE) as usize;
+
+        self.place_for_an_nmi();
+        // The page of the text is the last one, and its translation does not change.
+        if page < PAGES {
+            self.entries[page] = self.machine.walk(page);
+        }
+    }
+    fn flush_all(&mut self) {
+        self.place_for_an_nmi();
+        for page in 0..PAGES {
+            self.entries[page] = self.machine.walk(page);
+        }
+    }
+}
+
+impl Target for Cpu<'_> {
+    fn tlb_gen(&self) -> u64 {
+        self.tlb_gen
+    }
+    fn set_tlb_gen(&mut self, gen: u64) {
+        self.place_for_an_nmi();
+        self.tlb_gen = gen;
+        self.place_for_an_nmi();
+    }
+    fn count_catch_up(&mut self) {
+        self.place_for_an_nmi();
+    }
+    fn count_cr3_flush(&mut self) {}
+    fn count(&mut self, _: Flushed) {}
+}
+
+impl<'a> Cpu<'a> {
+    fn new(machine: &'a Machine, entry: Entry, bug: Bug) -> Self {
+        Self {
+            machine,
+            entry,
+            bug,
+            nmi_in: None,
+            user_cr3: false,
+            entries: [OLD; PAGES],
+            fetched: OLD,
+            tlb_gen: 0,
+            used: Vec::new(),
+        }
+    }
+
+    fn state(&self) -> u64 {
+        // On x86 a plain load is an acquire, ...
+        self.machine.word.load(Ordering::Acquire)
+    }
+
+    fn set_state(&self, state: u64) {
+        // ... and a plain store a release.
+        self.machine.word.store(state, Ordering::Release);
+    }
+
+    /// `catch_up()` of `arch/x86/mm/deferred_flush.c`.
+    fn catch_up(&mut self) {
+        let machine = self.machine;
+        let state = self.state();
+
+        machine.engine.catch_up(state, self);
+        self.serialize();
+        if is_flushed(self.state()) {
+            self.place_for_an_nmi();
+            self.set_state(0);
+        }
+    }
+
+    /// `deferred_flush_take_back()` there, line by line.
+    fn take_back(&mut self) {
+        loop {
+            let old = match self.bug {
+                Bug::StoreThenFlush => self.machine.word.swap(0, Ordering::SeqCst),
+                _ => self.state(),
+            };
+
+            self.place_for_an_nmi();
+            if old & WORK != 0 && self.bug != Bug::NoFlush {
+                self.catch_up();
+            }
+            if old & AWAY == 0 {
+                return;
+            }
+            self.place_for_an_nmi();
+            if self.bug == Bug::FlushThenStore {
+                return self.set_state(0);
+            }
+            // (c)
+            let ended =
+                self.machine
+                    .word
+                    .compare_exchange(old, 0, Ordering::SeqCst, Ordering::Relaxed);
+            if ended.is_ok() || self.bug == Bug::StoreThenFlush {
+                return;
+            }
+        }
+    }
+
+    /// `DEFERRED_FLUSH_TAKE_BACK` of `arch/x86/entry/calling.h`.
+    fn take_back_pti(&mut self) {
+        self.place_for_an_nmi();
+        if self.state() & (AWAY | WORK) != 0 {
+            self.place_for_an_nmi();
+            // (c)
+            if self.bug == Bug::NoLock {
+                let old = self.state();
+                self.set_state(old & !AWAY);
+            } else {
+                self.machine.word.fetch_and(!AWAY, Ordering::SeqCst);
+            }
+            self.place_for_an_nmi();
+            if self.state() & WORK != 0 {
+                self.flush_all();
+                self.serialize();
+            }
+        }
+        self.user_cr3 = false;
+    }
+
+    fn enter(&mut self) {
+        match self.entry {
+            Entry::C => self.take_back(),
+            Entry::Pti => self.take_back_pti(),
+        }
+    }
+
+    /// `deferred_flush_leave_kernel()`.
+    fn leave(&mut self) {
+        if self.state() != 0 {
+            self.take_back();
+        }
+        self.user_cr3 = self.entry == Entry::Pti;
+        // (d)
+        self.set_state(AWAY);
+    }
+
+    /// INVLPG and MOV to CR3 do. As greedy as the TLB: what comes next is fetched at once.
+    fn serialize(&mut self) {
+        self.place_for_an_nmi();
+        fence(Ordering::SeqCst);
+        self.fetched = self.machine.text.load(Ordering::Relaxed);
+    }
+
+    /// Kernel code runs.
+    fn run(&mut self) {
+        self.used.push((self.entries, self.fetched));
+    }
+
+    fn place_for_an_nmi(&mut self) {
+        self.nmi_in = match self.nmi_in {
+            Some(0) => {
+                self.nmi_in = None;
+                return self.nmi();
+            }
+            places => places.map(|places| places - 1),
+        };
+    }
+
+    fn nmi(&mut self) {
+        // `DEFERRED_FLUSH_PARANOID`
+        if self.user_cr3 && self.bug != Bug::NotParanoid {
+            self.flush_all();
+            self.serialize();
+        }
+        // `deferred_flush_enter_from_kernel()`
+        if self.state() != 0 {
+            self.take_back();
+        }
+        self.run();
+    }
+}

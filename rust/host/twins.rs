@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0
+
+// The broken twins, see `build.rs`.
+const TWINS: &[Twin] = &[
+    Twin {
+        name: "generation_of_the_engine",
+        file: "catch_up.rs",
+        right: "word::generation(state)",
+        wrong: "self.generation()",
+        fails: &[("pti_two_flushes", IPI), ("pti_two_trips", IPI)],
+    },
+    Twin {
+        name: "stores_the_generation_of_the_engine",
+        file: "catch_up.rs",
+        right: "target.set_tlb_gen(to)",
+        wrong: "target.set_tlb_gen(self.generation())",
+        fails: &[("c_two_flushes", IPI), ("c_two_trips", IPI)],
+    },
+    Twin {
+        name: "notes_without_a_flush",
+        file: "catch_up.rs",
+        right: "self.flush(from, to, target)",
+        wrong: "Flushed::Pages(to.wrapping_sub(from))",
+        fails: &[("c_one_flush", IPI)],
+    },
+    Twin {
+        name: "a_promise_counts_as_flushed",
+        file: "catch_up.rs",
+        right: "if word::is_flushed(state)",
+        wrong: "if state & word::WORK != 0",
+        fails: &[("c_one_flush", DEFERRED)],
+    },
+    Twin {
+        name: "relies_on_what_others_left",
+        file: "word.rs",
+        right: "if generation(seen) >= gen",
+        wrong: "if seen & WORK != 0",
+        fails: &[("c_two_flushes", DEFERRED)],
+    },
+    Twin {
+        name: "does_not_judge_anew",
+        file: "word.rs",
+        right: "Err(now) => seen = now",
+        wrong: "Err(_) => return Verdict::Deferred",
+        fails: &[("c_one_flush", DEFERRED)],
+    },
+    Twin {
+        name: "no_barrier_before_relying",
+        file: "engine.rs",
+        right: ".fetch_add(1, Ordering::SeqCst)",
+        wrong: ".fetch_add(1, Ordering::Relaxed)",
+        fails: &[("c_two_flushes", IPI)],
+    },
+    Twin {
+        name: "flushes_one_generation_less",
+        file: "engine.rs",
+        right: "while gen < to {",
+        wrong: "while gen.wrapping_add(1) < to {",
+        fails: &[("c_one_flush", IPI)],
+    },
+    Twin {
+        name: "no_second_look",
+        file: "log.rs",
+        right: "if slot.seq.load(Ordering::Relaxed) != gen {",
+        wrong: "if false {",
+        fails: &[("overwritten_while_read", TORN), ("c_three_flushes", IPI)],
+    },
+    Twin {
+        name: "no_fence_before_the_second_look",
+        file: "log.rs",
+        right: "fence(Ordering::Acquire);",
+        wrong: "",
+        fails: &[("overwritten_while_read", TORN)],
+    },
+    Twin {
+        name: "no_fence_behind_busy",
+        file: "log.rs",
+        right: "fence(Ordering::Release);",
+        wrong: "",
+        fails: &[("overwritten_while_read", TORN)],
+    },
+    Twin {
+        name: "never_busy",
+        file: "log.rs",
+        right: "BUSY | gen, Ordering::SeqCst",
+        wrong: "gen, Ordering::SeqCst",
+        fails: &[("overwritten_while_read", TORN)],
+    },
+    Twin {
+        name: "published_before_it_is_written",
+        file: "log.rs",
+        right: "slot.seq.store(gen, Ordering::Release)",
+        wrong: "slot.seq.store(gen, Ordering::Relaxed)",
+        fails: &[("overwritten_while_read", TORN)],
+    },
+];
