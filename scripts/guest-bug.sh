@@ -4,6 +4,7 @@
 # Usage: guest-bug.sh KIND...       of vfree_coherence.user.KIND_sees_the_new_mapping
 set -uo pipefail
 
+[[ $# -gt 0 ]] || { sed -n 's/^# Usage: //p' "$0" >&2; exit 2; }
 insmod "$BUILD/module/rust/deferred_flush_test.ko" || exit 1
 insmod "$BUILD/module-debug/rust/deferred_flush.ko" debug=1 || exit 1
 export TEST_MS=500
