@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -66,6 +68,77 @@ struct test_probe {
 
 #define MAX_CPUS 64
 
+#define POLICY "/sys/kernel/debug/deferred_flush/policy"
+
+#define NO_TEST_DEVICE	"no " TEST_DEVICE ", and no deferred_flush_test.ko that can be loaded "	\
+			"by modprobe or from MODULE_DIR=: needs CONFIG_MODULES, CONFIG_RUST, CONFIG_DEVTMPFS"
+
+/* Of module @name, in MODULE_DIR, or else where modprobe has it.  -1: there is none. */
+static inline int open_module(const char *name)
+{
+	const char *dir = getenv("MODULE_DIR");
+	char command[512], path[512] = "";
+	FILE *modinfo;
+
+	if (dir && *dir) {
+		snprintf(path, sizeof(path), "%s/%s.ko", dir, name);
+	} else {
+		snprintf(command, sizeof(command),
+			 "PATH=$PATH:/sbin:/usr/sbin modinfo -n %s 2>/dev/null", name);
+		modinfo = popen(command, "r");
+		if (modinfo && fgets(path, sizeof(path), modinfo))
+			path[strcspn(path, "\n")] = 0;
+		if (modinfo)
+			pclose(modinfo);
+	}
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* Loads the test module if it is not loaded, and leaves it there.  -1: NO_TEST_DEVICE. */
+static inline int open_test_device(void)
+{
+	int fd = open(TEST_DEVICE, O_RDWR), module;
+
+	if (fd >= 0 || errno != ENOENT)
+		return fd;
+	module = open_module("deferred_flush_test");
+	if (module < 0)
+		return -1;
+	syscall(SYS_finit_module, module, "", 0);
+	close(module);
+	return open(TEST_DEVICE, O_RDWR);
+}
+
+/* deferred_flush.ko is loaded, and its files cannot be read. */
+static inline bool policy_is_hidden(void)
+{
+	return !access("/sys/module/deferred_flush", F_OK) && access(POLICY, R_OK);
+}
+
+/* Without CONFIG_TRANSPARENT_HUGEPAGE they are small anyway: EINVAL. */
+static inline bool keep_pages_small(void *area, size_t bytes)
+{
+	return !madvise(area, bytes, MADV_NOHUGEPAGE) || errno == EINVAL;
+}
+
+/* Setting @name; what is no number is not taken for 0. */
+static inline uint64_t setting(const char *name, uint64_t or_else)
+{
+	const char *text = getenv(name);
+	uint64_t value;
+	char *end;
+
+	if (!text || !*text)
+		return or_else;
+	value = strtoull(text, &end, 10);
+	if (*end || *text < '0' || *text > '9') {
+		printf("# %s=%s: must be a number\n", name, text);
+		fflush(stdout);
+		_exit(1);
+	}
+	return value;
+}
+
 static inline uint64_t now_ms(void)
 {
 	struct timespec ts;
@@ -77,9 +150,7 @@ static inline uint64_t now_ms(void)
 /* A test runs for this long, per variant: bounded by time, not by count. */
 static inline uint64_t test_ms(void)
 {
-	const char *ms = getenv("TEST_MS");
-
-	return ms ? strtoull(ms, NULL, 0) : 1000;
+	return setting("TEST_MS", 1000);
 }
 
 /* The CPUs this process may use.  Returns their number. */

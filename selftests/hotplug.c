@@ -33,13 +33,15 @@ FIXTURE(hotplug)
 
 FIXTURE_SETUP(hotplug)
 {
-	self->fd = open(TEST_DEVICE, O_RDWR);
+	self->fd = open_test_device();
 	if (self->fd < 0)
-		SKIP(return, "no " TEST_DEVICE ": load deferred_flush_test.ko");
+		SKIP(return, NO_TEST_DEVICE);
 	self->nr = allowed_cpus(self->cpus);
 	if (self->nr < 2)
 		SKIP(return, "one CPU: it stays");
 	self->cpu = self->cpus[self->nr - 1];
+	if (!set_online(self->cpu, true))
+		SKIP(return, "no CONFIG_HOTPLUG_CPU, or not root");
 }
 
 FIXTURE_TEARDOWN(hotplug)
@@ -55,6 +57,8 @@ TEST_F_TIMEOUT(hotplug, an_offline_cpu_is_not_away, 120)
 	uint64_t end = now_ms() + test_ms();
 	int rounds = 0, stale_promises = 0;
 
+	if (module_stat(self->cpus[0], "away") < 0)
+		SKIP(return, "deferred_flush.ko is not loaded, or no CONFIG_DEBUG_FS");
 	while (now_ms() < end || rounds < MIN_ROUNDS) {
 		ASSERT_TRUE(set_online(self->cpu, false));
 		/* If it can not be told, it is stale. */

@@ -111,7 +111,6 @@ FIXTURE(kernel_tables)
 
 FIXTURE_SETUP(kernel_tables)
 {
-	const char *policy = "/sys/kernel/debug/deferred_flush/policy";
 	struct sigaction action = { .sa_handler = on_fault, .sa_flags = SA_NODEFER };
 	FILE *file = fopen("/sys/devices/system/cpu/nohz_full", "r");
 
@@ -124,14 +123,16 @@ FIXTURE_SETUP(kernel_tables)
 		fclose(file);
 	}
 	if (self->cpu < 1)
-		SKIP(return, "no CPU but the first one in nohz_full=");
-	self->fd = open(TEST_DEVICE, O_RDWR);
+		SKIP(return, "no CPU but the first one in nohz_full=, or no CONFIG_NO_HZ_FULL");
+	self->fd = open_test_device();
 	if (self->fd < 0)
-		SKIP(return, "no " TEST_DEVICE ": load deferred_flush_test.ko");
+		SKIP(return, NO_TEST_DEVICE);
+	if (policy_is_hidden())
+		SKIP(return, "the policy cannot be read: CONFIG_DEBUG_FS, mounted");
 
 	self->value = 1;
 	self->deferred = has_word("/proc/cpuinfo", " pti ") &&
-			 (has_word(policy, "always") || has_word(policy, "adaptive"));
+			 (has_word(POLICY, "always") || has_word(POLICY, "adaptive"));
 	reader_fd = self->fd;
 	turn = READER_DONE;
 	ASSERT_EQ(0, sigaction(SIGSEGV, &action, NULL));
@@ -198,7 +199,7 @@ TEST_F(kernel_tables, with_pti_it_is_freed_when_all_have_caught_up)
 	int reused_while_stale, tries;
 
 	if (!self->deferred)
-		SKIP(return, "not deferred: no PTI, or no module that lets CPUs promise");
+		SKIP(return, "no PTI (CONFIG_MITIGATION_PAGE_TABLE_ISOLATION), or nobody promises");
 	/* Until the reader's CPU has no tick that catches up, and there is luck. */
 	for (tries = 0; tries < ROUNDS; tries++) {
 		/* None that was freed earlier has its second end now. */

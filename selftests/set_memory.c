@@ -45,19 +45,23 @@ static void writer(struct shared *shared, int cpu)
 
 TEST(nobody_writes_to_what_is_read_only_by_now)
 {
-	const char *dir = getenv("MODULE_DIR");
 	uint64_t end = now_ms() + 2 * test_ms();
 	int cpus[MAX_CPUS], fd, rounds = 0, stale = 0;
 	struct shared *shared;
-	char path[512];
 	pid_t pid;
 
-	if (!dir || allowed_cpus(cpus) < 2)
-		SKIP(return, "no MODULE_DIR=, or one CPU");
-	snprintf(path, sizeof(path), "%s/" MODULE ".ko", dir);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (allowed_cpus(cpus) < 2)
+		SKIP(return, "one CPU");
+	/* It has to be loaded, too. */
+	fd = open_test_device();
 	if (fd < 0)
-		SKIP(return, "no module");
+		SKIP(return, NO_TEST_DEVICE);
+	close(fd);
+	fd = open_module(MODULE);
+	if (fd < 0)
+		SKIP(return, "no " MODULE ".ko");
+	if (syscall(SYS_delete_module, "", 0) && errno == ENOSYS)
+		SKIP(return, "no CONFIG_MODULE_UNLOAD");
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, shared);

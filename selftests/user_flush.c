@@ -158,7 +158,11 @@ FIXTURE_SETUP(user_flush)
 	args = (void *)map_area(MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	ASSERT_NE(MAP_FAILED, (void *)args);
 	ASSERT_LE(sizeof(*args), AREA_PAGES * PAGE);
+	if (syscall(call_process_vm_writev.nr, getpid(), NULL, 0, NULL, 0, 0) && errno == ENOSYS)
+		SKIP(return, "no CONFIG_CROSS_MEMORY_ATTACH");
 	self->fd = memfd_create("user_flush", 0);
+	if (self->fd < 0 && errno == ENOSYS)
+		SKIP(return, "no CONFIG_MEMFD_CREATE");
 	ASSERT_LE(0, self->fd);
 	ASSERT_EQ(0, ftruncate(self->fd, AREA_PAGES * PAGE));
 	self->area = map_area(MAP_PRIVATE, self->fd);
@@ -169,7 +173,7 @@ FIXTURE_SETUP(user_flush)
 	if (variant->way == BY_INT80 &&
 	    (sigsetjmp(fault_env, 0) ||
 	     int80(20 /* getpid */, 0, 0, 0, 0, 0) != getpid()))
-		SKIP(return, "no INT 0x80");
+		SKIP(return, "no INT 0x80: CONFIG_IA32_EMULATION");
 }
 
 FIXTURE_TEARDOWN(user_flush)
@@ -254,7 +258,7 @@ static bool fill(char *area)
 	int page;
 
 	if (!renew(area, MAP_PRIVATE | MAP_ANONYMOUS, -1) ||
-	    madvise(area, AREA_PAGES * PAGE, MADV_NOHUGEPAGE))
+	    !keep_pages_small(area, AREA_PAGES * PAGE))
 		return false;
 	for (page = 0; page < AREA_PAGES; page++)
 		*(volatile uint64_t *)(area + page * PAGE) = next_value;
@@ -325,17 +329,22 @@ static char *map_huge(unsigned long count)
 	return (char *)(((uintptr_t)area + HUGE - 1) & ~(HUGE - 1));
 }
 
-static bool may_have_huge_pages(void)
+/* Why there cannot be huge pages; NULL: there can. */
+static const char *no_huge_pages(void)
 {
 	FILE *file = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "r");
-	char line[64] = "[never]";
+	char line[64] = "";
 
-	if (file) {
-		if (!fgets(line, sizeof(line), file))
-			strcpy(line, "[never]");
-		fclose(file);
-	}
-	return !strstr(line, "[never]");
+	if (!file)
+		return "no CONFIG_TRANSPARENT_HUGEPAGE";
+	if (!fgets(line, sizeof(line), file))
+		line[0] = 0;
+	fclose(file);
+	if (strstr(line, "[never]"))
+		return "transparent_hugepage/enabled is never";
+	if (access("/proc/self/smaps_rollup", R_OK))
+		return "huge pages cannot be counted: no CONFIG_PROC_PAGE_MONITOR";
+	return NULL;
 }
 
 /* Whether this process has huge pages at this moment. */
@@ -366,8 +375,8 @@ TEST_F_TIMEOUT(user_flush, few_and_many_in_one_call, TIMEOUT)
 	int i, page;
 
 	ASSERT_NE(NULL, huge);
-	if (!may_have_huge_pages())
-		SKIP(return, "no huge pages");
+	if (no_huge_pages())
+		SKIP(return, "%s", no_huge_pages());
 	ASSERT_EQ(0, madvise(huge, HUGE, MADV_HUGEPAGE));
 	while (now_ms() < end || self->rounds < MIN_ROUNDS) {
 		int last = self->rounds % 2 ? count : 0;
@@ -404,8 +413,8 @@ TEST_F_TIMEOUT(user_flush, huge_pages_are_split, TIMEOUT)
 	int page;
 
 	ASSERT_NE(NULL, huge);
-	if (!may_have_huge_pages())
-		SKIP(return, "no huge pages");
+	if (no_huge_pages())
+		SKIP(return, "%s", no_huge_pages());
 	ASSERT_EQ(0, madvise(huge, 2 * HUGE, MADV_HUGEPAGE));
 	while (now_ms() < end || self->rounds < MIN_ROUNDS) {
 		ASSERT_EQ(0, madvise(huge, 2 * HUGE, MADV_DONTNEED));

@@ -24,6 +24,11 @@ FIXTURE(user_flush_pending)
 
 FIXTURE_SETUP(user_flush_pending)
 {
+	int fd = memfd_create("user_flush", 0);
+
+	if (fd < 0 && errno == ENOSYS)
+		SKIP(return, "no CONFIG_MEMFD_CREATE");
+	close(fd);
 }
 
 FIXTURE_TEARDOWN(user_flush_pending)
@@ -98,7 +103,10 @@ TEST_F_TIMEOUT(user_flush_pending, signals_and_other_processes_in_between, TIMEO
 	ASSERT_EQ(0, ftruncate(fd, AREA_PAGES * PAGE));
 	received = map_area(MAP_PRIVATE, fd);
 	ASSERT_NE(MAP_FAILED, received);
-	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
+	status = socketpair(AF_UNIX, SOCK_STREAM, 0, fds);
+	if (status && (errno == ENOSYS || errno == EAFNOSUPPORT))
+		SKIP(return, "no CONFIG_UNIX");
+	ASSERT_EQ(0, status);
 	pid = fork();
 	ASSERT_LE(0, pid);
 	if (!pid) {
@@ -195,6 +203,8 @@ TEST_F_TIMEOUT(user_flush_pending, other_threads_see_the_new_page, TIMEOUT)
 	int fd, i;
 
 	ASSERT_EQ(0, sigaction(SIGUSR1, &action, NULL));
+	if (process_vm_writev(getpid(), NULL, 0, NULL, 0, 0) && errno == ENOSYS)
+		SKIP(return, "no CONFIG_CROSS_MEMORY_ATTACH");
 	fd = memfd_create("user_flush", 0);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, ftruncate(fd, PAGE));

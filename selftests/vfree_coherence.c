@@ -110,9 +110,9 @@ FIXTURE_SETUP(vfree_coherence)
 	self->running = false;
 	self->small = false;
 	self->idle = variant->idle;
-	self->fd = open(TEST_DEVICE, O_RDWR);
+	self->fd = open_test_device();
 	if (self->fd < 0)
-		SKIP(return, "no " TEST_DEVICE ": load deferred_flush_test.ko");
+		SKIP(return, NO_TEST_DEVICE);
 	self->nr = allowed_cpus(self->cpus);
 	if (self->nr < 2)
 		SKIP(return, "one CPU: nobody is away while it frees");

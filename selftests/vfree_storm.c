@@ -56,9 +56,9 @@ FIXTURE_SETUP(vfree_storm)
 	int i;
 
 	self->spinners = 0;
-	self->fd = open(TEST_DEVICE, O_RDWR);
+	self->fd = open_test_device();
 	if (self->fd < 0)
-		SKIP(return, "no " TEST_DEVICE ": load deferred_flush_test.ko");
+		SKIP(return, NO_TEST_DEVICE);
 
 	self->nr = allowed_cpus(self->cpus);
 	ASSERT_GT(self->nr, 0);
@@ -102,10 +102,10 @@ TEST_F_TIMEOUT(vfree_storm, frees_and_counts, 120)
 TEST(bad_arguments_are_refused)
 {
 	struct test_storm storm = { .pages = 0, .max_ms = 1 };
-	int fd = open(TEST_DEVICE, O_RDWR);
+	int fd = open_test_device();
 
 	if (fd < 0)
-		SKIP(return, "no " TEST_DEVICE ": load deferred_flush_test.ko");
+		SKIP(return, NO_TEST_DEVICE);
 	EXPECT_EQ(-1, ioctl(fd, TEST_STORM, &storm));
 	EXPECT_EQ(EINVAL, errno);
 	storm = (struct test_storm){ .pages = 1, .max_ms = 1u << 31 };
