@@ -56,7 +56,7 @@ int main(int argc, char **argv)
 
 	if (argc < 4) {
 		fprintf(stderr, "usage: flush_loop dontneed|munmap|mprotect PAGES COUNT [OTHERS]\n");
-		return 2;
+		return 1;
 	}
 	pages = strtoul(argv[2], NULL, 0);
 	count = strtoul(argv[3], NULL, 0);

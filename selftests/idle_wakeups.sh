@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # A vfree storm wakes no idle CPU: power:cpu_idle comes on each way into idle and out of it. The CPU
-# has to be isolated, or it is woken for whatever else there is to do. MODULE_DIR is where the module is.
-. "$(dirname "$0")/ktap_helpers.sh"
+# has to be isolated, or it is woken for whatever else there is to do.
+command . "$(dirname "$0")/deferred_flush_test.sh" || exit 1
 
 module=$MODULE_DIR/deferred_flush.ko
 here=$(dirname "$0")
@@ -29,17 +29,18 @@ elapsed_ms() {
 }
 
 ktap_print_header
+needs_tools perf taskset awk
+[ -e /proc/sys/kernel/perf_event_paranoid ] || skip_all "no CONFIG_PERF_EVENTS"
+needs_tracing
+[ "$last" -gt 0 ] || skip_all "one CPU"
 case ,$(cat /sys/devices/system/cpu/isolated), in
 *[,-]$last,*) ;;
 *)
-	ktap_skip_all "the last CPU is not in isolcpus="
-	exit "$KSFT_SKIP"
+	skip_all "the last CPU is not in isolcpus="
 	;;
 esac
-if [ ! -f "$module" ] || ! command -v perf >/dev/null || [ "$last" -eq 0 ]; then
-	ktap_skip_all "no $module, no perf, or one CPU"
-	exit "$KSFT_SKIP"
-fi
+needs_test_module
+needs_module "$module"
 ktap_set_plan 3
 
 awake=$(storm $rounds)

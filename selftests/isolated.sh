@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # CPUs of nohz_full= get no IPI for a kernel flush while they are in user mode, not even a first one.
 # MODULE_DIR is where the module is.
-. "$(dirname "$0")/ktap_helpers.sh"
+command . "$(dirname "$0")/deferred_flush_test.sh" || exit 1
 
 module=$MODULE_DIR/deferred_flush.ko
 tracing=/sys/kernel/tracing

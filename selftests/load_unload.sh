@@ -2,29 +2,26 @@
 # SPDX-License-Identifier: GPL-2.0
 # Load, storm and unload the module ROUNDS times while other CPUs spin in user mode, call
 # getppid(), or flush user pages. That no splat appeared is judged by whoever reads the kernel log.
-. "$(dirname "$0")/ktap_helpers.sh"
+command . "$(dirname "$0")/deferred_flush_test.sh" || exit 1
 
 module=$MODULE_DIR/deferred_flush.ko
 rounds=${ROUNDS:-5}
 here=$(dirname "$0")
 
 ktap_print_header
-if [ ! -f "$module" ]; then
-	ktap_skip_all "no $module"
-	exit "$KSFT_SKIP"
-fi
+needs_tools taskset awk
+needs_test_module
+needs_module "$module"
 ktap_set_plan 2
 
 cpus=$(nproc)
-pids=
 cpu=1
 while [ "$cpu" -lt "$cpus" ]; do
 	case $((cpu % 3)) in
-	0) taskset -c "$cpu" "$here/flush_loop" dontneed 3 1000000000 >/dev/null & ;;
-	1) taskset -c "$cpu" sh -c 'while :; do :; done' & ;;
-	2) "$here/syscall_loop" "$cpu" & ;;
+	0) load taskset -c "$cpu" "$here/flush_loop" dontneed 3 1000000000 >/dev/null ;;
+	1) load taskset -c "$cpu" sh -c 'while :; do :; done' ;;
+	2) load "$here/syscall_loop" "$cpu" ;;
 	esac
-	pids="$pids $!"
 	cpu=$((cpu + 1))
 done
 
@@ -38,9 +35,7 @@ while [ "$round" -lt "$rounds" ]; do
 	deferred=$((deferred + $(awk '$1 == "all" { print $4 }' /sys/kernel/debug/deferred_flush/stats)))
 	rmmod deferred_flush || failed=$((failed + 1))
 done
-for pid in $pids; do
-	kill "$pid"
-done
+stop_loads
 
 ktap_print_msg "rounds=$rounds failed=$failed deferred=$deferred"
 if [ "$failed" -eq 0 ]; then

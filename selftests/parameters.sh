@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # Parameters and debugfs files of deferred_flush.ko: bad input is refused with one clear line, and
-# leaves things as they were. MODULE_DIR is where the module is.
-. "$(dirname "$0")/ktap_helpers.sh"
+# leaves things as they were.
+command . "$(dirname "$0")/deferred_flush_test.sh" || exit 1
 
 module=$MODULE_DIR/deferred_flush.ko
 policy=/sys/kernel/debug/deferred_flush/policy
@@ -61,10 +61,8 @@ fuzz_policy() {
 } 2>/dev/null
 
 ktap_print_header
-if [ ! -f "$module" ]; then
-	ktap_skip_all "no $module"
-	exit "$KSFT_SKIP"
-fi
+needs_module "$module"
+dmesg >/dev/null 2>&1 || skip_all "no kernel log: CONFIG_PRINTK, or not root"
 ktap_set_plan 22
 
 refuses "policy_out_of_range" policy=3 "policy=3: must be"

@@ -1,17 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # The coherence test while the module comes and goes: a flush that began with it is done without it.
-# MODULE_DIR is where the module is.
-. "$(dirname "$0")/ktap_helpers.sh"
+command . "$(dirname "$0")/deferred_flush_test.sh" || exit 1
 
 module=$MODULE_DIR/deferred_flush.ko
 here=$(dirname "$0")
 
 ktap_print_header
-if [ ! -f "$module" ] || [ "$(nproc)" -eq 1 ]; then
-	ktap_skip_all "no $module, or one CPU"
-	exit "$KSFT_SKIP"
-fi
+needs_two_cpus
+needs_test_module
+needs_module "$module"
 ktap_set_plan 2
 
 rm -f ./reload.stop

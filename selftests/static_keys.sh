@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Static keys go on and off while other CPUs run what they are in. For emulators: TCG as it comes keeps
 # code that is no longer in memory, and then this is an oops (patches/qemu-7.2).
-. "$(dirname "$0")/ktap_helpers.sh"
+command . "$(dirname "$0")/deferred_flush_test.sh" || exit 1
 
 events=/sys/kernel/tracing/events
 keys="sched/sched_switch sched/sched_waking timer/timer_start timer/hrtimer_start raw_syscalls irq/softirq_entry"
@@ -16,18 +16,16 @@ all() {
 }
 
 ktap_print_header
-if [ ! -d $events ] || [ "$(nproc)" -eq 1 ]; then
-	ktap_skip_all "no tracefs, or one CPU"
-	exit "$KSFT_SKIP"
-fi
+needs_tools taskset
+needs_tracing
+needs_two_cpus
+needs_symbol arch_jump_label_transform_apply CONFIG_JUMP_LABEL
 ktap_set_plan 1
 
 tainted=$(cat /proc/sys/kernel/tainted)
-pids=
 cpu=1
 while [ "$cpu" -lt "$(nproc)" ]; do
-	taskset -c "$cpu" sh -c 'while :; do /bin/true; done' &
-	pids="$pids $!"
+	load taskset -c "$cpu" sh -c 'while :; do /bin/true; done'
 	cpu=$((cpu + 1))
 done
 while [ "$(date +%s)" -lt "$end" ]; do
@@ -35,9 +33,7 @@ while [ "$(date +%s)" -lt "$end" ]; do
 	all 0
 	rounds=$((rounds + 1))
 done
-for pid in $pids; do
-	kill "$pid"
-done
+stop_loads
 ktap_print_msg "rounds=$rounds"
 if [ "$rounds" -gt 0 ] && [ "$(cat /proc/sys/kernel/tainted)" = "$tainted" ]; then
 	ktap_test_pass "code_that_is_gone_does_not_run"

@@ -20,7 +20,7 @@ int main(int argc, char **argv)
 
 	if (argc < 2 || pin_to(atoi(argv[1]))) {
 		fprintf(stderr, "usage: syscall_loop CPU [COUNT]\n");
-		return 2;
+		return 1;
 	}
 	if (argc == 2)
 		for (;;)

@@ -1,18 +1,18 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # The events of deferred_flush.ko: each appears in a storm, and the module can be unloaded while they
-# are on. MODULE_DIR is where the module is.
-. "$(dirname "$0")/ktap_helpers.sh"
+# are on.
+command . "$(dirname "$0")/deferred_flush_test.sh" || exit 1
 
 module=$MODULE_DIR/deferred_flush.ko
 tracing=/sys/kernel/tracing
 here=$(dirname "$0")
 
 ktap_print_header
-if [ ! -f "$module" ] || [ ! -d $tracing/events ]; then
-	ktap_skip_all "no $module, or no tracefs"
-	exit "$KSFT_SKIP"
-fi
+needs_tools taskset
+needs_tracing
+needs_test_module
+needs_module "$module"
 ktap_set_plan 6
 
 insmod "$module"
