@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Build the modules into build/module, again with the deliberate bugs into build/module-debug, and the
-# selftests into build/selftests. Mainline gets deferred_flush_test.ko only.
+# selftests into build/selftests; and install them, with kselftest's runner, into build/installed.
+# Mainline gets deferred_flush_test.ko only.
 # Usage: module.sh [KERNEL-LINK]     default: kernel, as kernel.sh --name has it
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -19,7 +20,9 @@ build_module() {
 
 build_selftests() {
 	mkdir -p "$BUILD/selftests"
-	make -C "$TOP/selftests" KERNEL_SRC="$src" OUTPUT="$BUILD/selftests" &&
+	rm -rf "$BUILD/installed"
+	make -C "$TOP/selftests" KERNEL_SRC="$src" OUTPUT="$BUILD/selftests" \
+		kselftest_install INSTALL_PATH="$BUILD/installed" &&
 		cp "$TOP"/selftests/*.sh "$BUILD/selftests" &&
 		cp "$src"/tools/testing/selftests/kselftest/ktap_helpers.sh "$BUILD/selftests"
 }
