@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The list: its mistakes, its patterns, and what make check takes of it."""
 
+import re
 import tempfile
 import unittest
 from pathlib import Path
@@ -15,6 +16,11 @@ GUEST = ('name = "g"\nclaim = "c"\nlevel = "all"\nseconds = 1\nmachine = "sticky
          'kernel = "patched"\ncpus = 2\nstates = ["always"]\ntests = ["asids"]\n')
 
 
+# What tests are made of, the state "unloaded", and what runs the 32-bit programs where installed.
+HELPERS = ("deferred_flush_test", "syscall_loop", "flush_loop", "tlb_counters",
+           "load_unload", "programs_32")
+
+
 class List(unittest.TestCase):
     """Reading it."""
 
@@ -26,6 +32,13 @@ class List(unittest.TestCase):
 
     def test_the_list_of_the_project(self):
         self.assertTrue(read(support.CHECK / "scenarios.toml", support.TOP))
+
+    def test_every_selftest_is_in_it(self):
+        text = (support.CHECK / "scenarios.toml").read_text(encoding="utf-8")
+        missing = [p.name for p in sorted((support.TOP / "selftests").iterdir())
+                   if p.suffix in (".c", ".sh") and p.stem not in HELPERS
+                   and not re.search(rf'["@ :]{p.stem}(_32|\.sh)?["@ ]', text)]
+        self.assertEqual(missing, [])
 
     def test_good(self):
         self.assertEqual([s.name for s in self.read(HOST, GUEST)], ["h", "g"])
