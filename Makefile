@@ -3,7 +3,7 @@
 # tree) may be given to all of them.
 
 .PHONY: help demo check check-all check-host check-debug check-mutants check-mainline measure soak \
-	kernel qemu modules selftests clean
+	kernel qemu modules selftests bundle clean
 
 help:
 	@echo "make demo        build all, run the storms, print what the module saves"
@@ -15,6 +15,7 @@ help:
 	@echo "make measure     instructions per system call, against mainline"
 	@echo "make qemu        the sticky QEMU, with PCIDs and a TLB that forgets nothing, in build/qemu;"
 	@echo "                 QEMU=sticky make demo uses it"
+	@echo "make bundle      an archive that runs the tests on any x86-64 Linux, without installing"
 	@echo "make modules     the kernel, and the module for it in build/module"
 	@echo "make clean       remove build/; the cache stays"
 
@@ -33,7 +34,7 @@ check-host check-mutants check-debug:
 check-mainline:
 	@TESTS='mainline/* kselftests/*' python3 -B scripts/check
 
-measure soak:
+measure soak bundle:
 	@scripts/$@.sh
 
 kernel:
