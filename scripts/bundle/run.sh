@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # Run the tests on the sticky QEMU. Usage: see README, or run it without arguments.
-# All that it needs is in this folder; from the host come a kernel and this shell.
+# All that it needs is in this folder; from the host come a kernel, /proc and this shell.
 unset CDPATH
 case ${RESULTS:-/} in
 /*) ;;
