@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0
 # The selftests on a kernel that checks itself: lockdep, DEBUG_ENTRY with noinstr validation,
 # DEBUG_VM, IBT. About 15 minutes.
-# Usage: check-debug.sh
-# Exit:  0; 1 for a build warning, a splat or a failed test.
+# Usage: check-debug.sh       Settings: TEST_MS=300, TEST_ROUNDS=20, ROUNDS=10
+# Exit:  0; 1 for a build warning, a splat or a failed test; 2 for wrong settings.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
+[[ $# -eq 0 ]] || usage
 
 "$TOP/scripts/setup.sh"
 "$TOP/scripts/kernel.sh" --name kernel-debug --config "$TOP/scripts/configs/debug.config"
