@@ -53,7 +53,7 @@ attempt() {
 	mkdir -p "$BUILD/log"
 	LOG=$BUILD/log/${name//[^A-Za-z0-9]/-}.log
 	start=$SECONDS
-	printf '==> %-46s' "$name"
+	printf '==> %-45s ' "$name"
 	"$@" >"$LOG" 2>&1 </dev/null || rc=$?
 	if [[ $rc -ne 0 ]]; then
 		echo "FAILED after $((SECONDS - start)) s"
@@ -162,8 +162,14 @@ private_apt() {
 	apt-get "${APT_OPTS[@]}" update
 }
 
+# Both give up where nothing comes for a minute.
 download() { # URL TO
-	have curl && curl -fsSL --proto =https --retry 2 --connect-timeout 20 -o "$2" "$1"
+	have curl && curl -fsSL --proto =https --retry 2 --connect-timeout 20 \
+		--speed-limit 1000 --speed-time 60 -o "$2" "$1"
+}
+
+clone() { # URL TAG TO
+	git -c http.lowSpeedLimit=1000 -c http.lowSpeedTime=60 clone -q --depth 1 --branch "$2" "$1" "$3"
 }
 
 # keyring DIR FINGERPRINT...: a GNUPGHOME with these keys. It does not matter who sends them.
