@@ -3,7 +3,7 @@
 # tree) may be given to all of them.
 
 .PHONY: help demo check check-all check-host check-debug check-mutants check-mainline measure soak \
-	kernel qemu modules selftests bundle clean
+	kernel qemu modules selftests bundle clean clean-cache
 
 help:
 	@echo "make demo        build all, run the storms, print what the module saves"
@@ -18,6 +18,7 @@ help:
 	@echo "make bundle      an archive that runs the tests on any x86-64 Linux, without installing"
 	@echo "make modules     the kernel, and the module for it in build/module"
 	@echo "make clean       remove build/; the cache stays"
+	@echo "make clean-cache remove from the cache what was not used for 30 days (DAYS=30)"
 
 demo:
 	@scripts/demo.sh
@@ -48,5 +49,8 @@ qemu:
 modules selftests: kernel
 	@scripts/module.sh
 
+clean-cache:
+	@scripts/clean-cache.sh
+
 clean:
-	rm -rf build
+	@scripts/session.py rm -rf build

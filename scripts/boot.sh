@@ -5,8 +5,10 @@
 #        [--timeout SECONDS] [--qemu stock|sticky] [--qemu-opts OPTS] -- COMMAND [ARG]...
 # DIR gets console, dmesg, output and status. The command sees it as $OUT, and may write there.
 # sticky (also by QEMU=sticky) is build/qemu, whose TLB forgets nothing; its report is DIR/tlb.
+# DIR/retries is there if it had to be booted again, with the number of retries.
+# Settings: QEMU=stock|sticky, ACCEL=kvm|tcg, QEMU_FIRMWARE=DIR, and those that the guest gets (below)
 # Exit:  the command's status; 1 also for a splat, a stale hit or a guest that died; 2 usage; 124
-#        timeout.
+#        timeout. When it is ended, the guest is ended, too.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -22,11 +24,13 @@ while [[ $# -gt 0 ]]; do
 	--qemu) qemu=$2; shift 2 ;;
 	--qemu-opts) qemu_opts=$2; shift 2 ;;
 	--) shift; break ;;
-	*) sed -n 's/^# Usage: //p' "$0" >&2; exit 2 ;;
+	*) usage ;;
 	esac
 done
-[[ -n $out && $# -gt 0 ]] || { sed -n 's/^# Usage: //p' "$0" >&2; exit 2; }
+[[ -n $out && $# -gt 0 ]] || usage
+[[ $cpus =~ ^[0-9]+$ && $cpus -ge 1 && $limit =~ ^[0-9]+$ ]] || usage
 
+[[ -e $BUILD/$kernel/arch/x86/boot/bzImage ]] || die "no build/$kernel: run scripts/kernel.sh"
 image=$(realpath "$BUILD/$kernel/arch/x86/boot/bzImage")
 rm -rf "$out"
 mkdir -p "$out"
@@ -40,7 +44,7 @@ stock) ;;
 sticky)
 	[[ -x $BUILD/qemu/qemu-system-x86_64 ]] || die "no build/qemu: run make qemu"
 	machine=(--qemu "$BUILD/qemu/qemu-system-x86_64")
-	qemu_opts+=" -L /usr/share/qemu -L /usr/share/seabios"
+	qemu_opts+=$(firmware)
 	for property in tlb-keep=on psc-keep=on "tlb-report=$out/tlb"; do
 		qemu_opts+=" -global max-x86_64-cpu.x-$property"
 	done
@@ -48,8 +52,11 @@ sticky)
 *) die "QEMU=$qemu: must be stock or sticky" ;;
 esac
 
-# ACCEL=tcg: measure.sh needs TCG even where KVM works.
-if [[ $qemu = sticky || ${ACCEL:-} = tcg || $("$TOP/scripts/accel.sh" "$image") != kvm ]]; then
+# TCG is asked for where results are compared, or instructions counted.
+if [[ $qemu = sticky || ${ACCEL:-} = tcg ]]; then
+	accel=(--disable-kvm)
+elif [[ $(setpriv --pdeathsig TERM "$TOP/scripts/accel.sh" "$image") != kvm ]]; then
+	[[ ${ACCEL:-} != kvm ]] || die "ACCEL=kvm: KVM does not boot this kernel here"
 	accel=(--disable-kvm)
 fi
 
@@ -65,14 +72,36 @@ fi
 	echo
 } >"$out/command.sh"
 
+# timeout makes a process group of its own, which a signal to this one's does not reach.
+guest=''
+# shellcheck disable=SC2317 # by the traps
+end_guest() {
+	[[ -n $guest ]] || return 0
+	kill "$guest" 2>/dev/null || true
+	wait "$guest" 2>/dev/null || true
+	for _ in {1..50}; do
+		kill -KILL -- "-$guest" 2>/dev/null || break
+		sleep 0.1
+	done
+}
+trap end_guest EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
 boot() {
 	rc=0
 	rm -f "$out/status" "$out/dmesg" "$out/tlb"
 	# panic=-1 and no reboot: a dead guest ends QEMU instead of waiting for the time limit.
-	timeout -k 10 "$limit" vng --verbose "${accel[@]}" "${machine[@]}" --cpus "$cpus" --memory "$memory" \
+	setpriv --pdeathsig TERM timeout -k 10 "$limit" \
+		vng --verbose "${accel[@]}" "${machine[@]}" --cpus "$cpus" --memory "$memory" \
 		--rwdir "$BUILD" --run "$image" ${qemu_opts:+-o="$qemu_opts"} \
 		--append "panic=-1 oops=panic softlockup_panic=0 $append" \
-		--exec "bash $out/command.sh" </dev/null >"$out/console" 2>&1 || rc=$?
+		--exec "bash $out/command.sh" </dev/null >"$out/console" 2>&1 &
+	guest=$!
+	wait "$guest" || rc=$?
+	kill -KILL -- "-$guest" 2>/dev/null || true
+	guest=''
 }
 
 # Stock TCG may run an INT3 of a static key that is gone from memory (Documentation/testing.rst): the
@@ -90,6 +119,7 @@ for retry in 1 2 3 4; do
 	stale_int3 || break
 	echo "note: the emulator ran an INT3 that was gone; boot number $((retry + 1))" >&2
 	mv "$out/console" "$out/console.stale-int3-$retry"
+	echo "$retry" >"$out/retries"
 	boot
 done
 

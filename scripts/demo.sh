@@ -3,9 +3,11 @@
 # The main job: build everything, run the storms, show what the module saves.
 # Usage: demo.sh       Settings: KDIR=, KERNEL_SRC= (kernel.sh), CPUS=4, TURNS=2, TEST_MS=1000 (user
 #                      storms), TEST_ROUNDS=300 (vfree storm, per size), QEMU=stock|sticky
-# Exit:  0; 1 if something failed or the numbers are not what they must be.
+# Exit:  0; 1 if something failed or the numbers are not what they must be; 2 for wrong
+#        settings, before anything is built.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
+[[ $# -eq 0 ]] || usage
 
 "$TOP/scripts/setup.sh"
 "$TOP/scripts/kernel.sh"

@@ -4,8 +4,9 @@
 # Usage: kernel.sh [--mainline] [--config FRAGMENT]... [--name NAME]
 #        --mainline  without the patches; --name: link build/NAME and build/NAME-src instead
 # Settings: KDIR=        a built tree, used as it is
-#           KERNEL_SRC=  a source tree, copied
-# Exit:  0; 1 with one error that says what to do.
+#           KERNEL_SRC=  a source tree, copied. Without both: Debian's archive, upstream's release, git
+#           KERNEL_SHA256=  of upstream's tarball, instead of its signature
+# Exit:  0; 1 with one error that says what to do; 2 for wrong settings.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -17,7 +18,7 @@ while [[ $# -gt 0 ]]; do
 	--mainline) patches=(); shift ;;
 	--config) configs+=("$2"); shift 2 ;;
 	--name) name=$2; shift 2 ;;
-	*) sed -n 's/^# Usage: //p' "$0" >&2; exit 2 ;;
+	*) usage ;;
 	esac
 done
 [[ ${#patches[@]} -eq 0 ]] || configs+=("$TOP/scripts/configs/deferred_flush.config")
@@ -30,10 +31,8 @@ link() {
 
 # --- a tree given by the user, built already
 if [[ -n ${KDIR:-} ]]; then
-	[[ -f $KDIR/arch/x86/boot/bzImage && -f $KDIR/Module.symvers ]] ||
-		die "KDIR=$KDIR is not a built kernel tree (no bzImage or Module.symvers)"
-	grep -q '^CONFIG_X86_DEFERRED_FLUSH=y' "$KDIR/.config" ||
-		die "KDIR=$KDIR has no CONFIG_X86_DEFERRED_FLUSH=y: apply patches/linux-$KERNEL_SERIES"
+	# Again: only now is all installed that it is compared with.
+	python3 -B "$TOP/scripts/settings.py" || exit
 	src=$KDIR
 	[[ ! -e $KDIR/source ]] || src=$KDIR/source
 	link "$(realpath "$src")" "$(realpath "$KDIR")"
@@ -41,8 +40,10 @@ if [[ -n ${KDIR:-} ]]; then
 fi
 
 # --- the source
+# Debian's is a later stable release of the series: 7.3.y.
 fetch_debian() {
 	local dir=$1 suite version
+	have apt-get || return 1
 	for suite in trixie-backports forky sid experimental; do
 		private_apt "$dir/apt" "$suite" deb || continue
 		version=$(apt-cache "${APT_OPTS[@]}" policy "linux-source-$KERNEL_SERIES" |
@@ -54,38 +55,54 @@ fetch_debian() {
 		rm -rf "$dir/apt"
 		return 0
 	done
-	rm -rf "$dir/apt"
+	echo "no suite has linux-source-$KERNEL_SERIES, or apt cannot reach it"
 	return 1
 }
 
+# Torvalds, Kroah-Hartman: https://www.kernel.org/signature.html
+signers=(ABAF11C65A2970B130ABE3C479BE3E4300411886 647F28654894E3BD457199BE38DBBDC86092693E)
+cdn=https://cdn.kernel.org/pub/linux/kernel/v${KERNEL_SERIES%%.*}.x
+git=https://git.kernel.org/pub/scm/linux/kernel/git/torvalds/linux.git
+
+# What is signed is the archive before its compression.
+fetch_release() {
+	local file=$1/linux-$KERNEL_SERIES.tar.xz
+	download "$cdn/${file##*/}" "$file" || return 1
+	if [[ -n ${KERNEL_SHA256:-} ]]; then
+		pinned "$file" "$KERNEL_SHA256"
+		return
+	fi
+	download "$cdn/linux-$KERNEL_SERIES.tar.sign" "$1/sign" && keyring "$1/keys" "${signers[@]}" &&
+		xz -dc "$file" | gpg --batch --status-fd 1 --verify "$1/sign" - | signed_by "${signers[@]}"
+}
+
 fetch_git() {
-	git clone --depth 1 --branch "v$KERNEL_SERIES" \
-		https://git.kernel.org/pub/scm/linux/kernel/git/stable/linux.git "$1/linux"
+	clone "$git" "v$KERNEL_SERIES" "$1/linux" &&
+		keyring "$1/keys" "${signers[@]}" &&
+		{ git -C "$1/linux" verify-tag --raw "v$KERNEL_SERIES" 2>&1 || true; } |
+		signed_by "${signers[@]}"
 }
 
 origin=$CACHE/linux-source-$KERNEL_SERIES
 fetch() {
-	begin "$origin"
-	if [[ -e /etc/debian_version ]]; then
-		fetch_debian "$origin"
-	else
-		fetch_git "$origin"
-	fi && finish "$origin"
+	need_space 4000 "the kernel's source"
+	obtain "kernel source" "$origin" \
+		"pass KERNEL_SRC= (a source tree of $KERNEL_SERIES) or KDIR= (a built one)" \
+		"Debian's archive" fetch_debian "$cdn" fetch_release "$git" fetch_git
 }
 
 if [[ -n ${KERNEL_SRC:-} ]]; then
-	[[ -f $KERNEL_SRC/Kbuild && -d $KERNEL_SRC/arch/x86 ]] ||
-		die "KERNEL_SRC=$KERNEL_SRC is not a kernel source tree"
-	source_key=$(cd "$KERNEL_SRC" && find . -path ./.git -prune -o -type f -printf '%P %s %T@\n' |
-		sort | hash_of)
+	source_key=$(tree_key "$KERNEL_SRC")
 else
-	finished "$origin" || step "fetch the kernel source" fetch ||
-		die "no kernel source: pass KERNEL_SRC= (a $KERNEL_SERIES tree) or KDIR= (a built one)"
-	if compgen -G "$origin/*.deb" >/dev/null; then
-		source_key=$(cat "$origin"/*.deb | hash_of)
-	else
+	entry "$origin" fetch
+	if [[ -d $origin/linux ]]; then
+		package=v$KERNEL_SERIES
 		source_key=$(git -C "$origin/linux" rev-parse --short=16 HEAD)
+	else
+		package=$(compgen -G "$origin/linux-*")
+		source_key=$(hash_of <"$package")
 	fi
+	note "kernel source: ${package##*/}"
 fi
 
 unpack() {
@@ -94,42 +111,36 @@ unpack() {
 		cp -a --reflink=auto "$KERNEL_SRC/." "$to" && make -C "$to" mrproper
 	elif [[ -d $origin/linux ]]; then
 		cp -a --reflink=auto "$origin/linux/." "$to"
-	else
-		dpkg-deb -x "$origin"/*.deb "$tmp" &&
+	elif [[ $package = *.deb ]]; then
+		dpkg-deb -x "$package" "$tmp" &&
 			tar -xf "$tmp"/usr/src/linux-source-*.tar.xz -C "$to" --strip-components=1 &&
 			rm -rf "$tmp"
+	else
+		tar -xf "$package" -C "$to" --strip-components=1
 	fi
-}
-
-# Any hunk that fails, or only applies with fuzz, stops this.
-apply_patches() {
-	local to=$1 patch
-	for patch in "${patches[@]}"; do
-		echo "applying ${patch##*/}"
-		patch -d "$to" -p1 -N -F0 --no-backup-if-mismatch <"$patch" ||
-			{ echo "${patch##*/} does not apply to this kernel"; return 1; }
-	done
 }
 
 patches_key=$(cat /dev/null "${patches[@]}" | hash_of)
 src=$CACHE/src-$source_key-$patches_key
 prepare_source() {
-	begin "$src"
-	if unpack "$src" && apply_patches "$src"; then
-		finish "$src"
-	else
-		rm -rf "$src"
+	if ! { unpack "$src" && apply_patches "$src" "${patches[@]}"; }; then
+		rm -rf "$src" "$src.tmp"
 		return 1
 	fi
 }
-finished "$src" || step "unpack and patch the kernel ($name)" prepare_source
+
+make_source() {
+	need_space 4000 "a kernel"
+	step "unpack and patch the kernel ($name)" prepare_source
+}
+entry "$src" make_source
 
 # --- configuration and build
 build_key=$({
 	cat "${configs[@]}"
 	gcc --version | head -n 1
 	"$RUST_PREFIX/rustc" --version
-	echo "$BINDGEN_VERSION"
+	"$BINDGEN" --version | sed 's/^bindgen //'
 } | hash_of)
 # Inside the source tree, all paths in the build's commands are relative: a copy of both builds only
 # what changed (mutants.sh).
@@ -152,11 +163,11 @@ build() {
 	kernel_make "$src" O="$out" bzImage modules
 }
 
-if ! finished "$out"; then
-	begin "$out"
+make_kernel() {
+	need_space 2000 "a kernel"
 	step "configure the kernel ($name)" configure
 	step "build the kernel ($name)" build
-	cp "$BUILD/log/build-the-kernel--$name-.log" "$out/build.log"
-	finish "$out"
-fi
+	cp "$LOG" "$out/build.log"
+}
+entry "$out" make_kernel
 link "$src" "$out"

@@ -4,8 +4,10 @@
 # module absent, off, armed without a promise, always and adaptive. RDTSC counts instructions under -icount.
 # With PTI and PCIDs on our QEMU, with PTI and without PCIDs, and without PTI.
 # Usage: measure.sh
+# Exit:  0; 1 if something failed; 2 for wrong settings.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
+[[ $# -eq 0 ]] || usage
 
 "$TOP/scripts/setup.sh"
 "$TOP/scripts/kernel.sh" --mainline --name kernel-mainline

@@ -4,8 +4,10 @@
 # selftests into build/selftests; and install them, with kselftest's runner, into build/installed.
 # Mainline gets deferred_flush_test.ko only.
 # Usage: module.sh [KERNEL-LINK]     default: kernel, as kernel.sh --name has it
+# Exit:  0; 1 if something does not build; 2 for wrong settings.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
+[[ $# -le 1 ]] || usage
 
 kernel=$BUILD/${1:-kernel}
 suffix=${1:+-$1}
