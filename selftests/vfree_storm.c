@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * One CPU frees vmalloc pages as fast as it can, the others are in user mode, or
- * the last TEST_IDLE= of them idle.
+ * the last TEST_IDLE= of them idle.  With TEST_PAUSE_MS= it frees once in so many
+ * milliseconds.
  *
  * Reports how many interrupts those receive.  Judges only that the storm took
- * place; scripts/report.py compares the states of the module.
+ * place; ipi_limits.sh, isolated.sh and scripts/report.py compare the states of
+ * the module.
  */
 #define _GNU_SOURCE
 #include "kselftest_harness.h"
@@ -15,16 +17,13 @@
 
 static uint64_t test_rounds(void)
 {
-	const char *rounds = getenv("TEST_ROUNDS");
-
-	return rounds ? strtoull(rounds, NULL, 0) : 300;
+	return setting("TEST_ROUNDS", 300);
 }
 
 /* One CPU is left for the storm. */
 static int idle_cpus(int nr)
 {
-	const char *idle = getenv("TEST_IDLE");
-	int wanted = idle ? atoi(idle) : 0;
+	int wanted = setting("TEST_IDLE", 0);
 
 	return wanted < nr ? wanted : nr - 1;
 }
@@ -83,15 +82,33 @@ FIXTURE_TEARDOWN(vfree_storm)
 		close(self->fd);
 }
 
+/* How many rounds there were is in @storm afterwards. */
+static int run(int fd, struct test_storm *storm, uint64_t pause_ms)
+{
+	uint64_t rounds = storm->rounds, end = now_ms() + storm->max_ms, i;
+	int ret = 0;
+
+	if (!pause_ms)
+		return ioctl(fd, TEST_STORM, storm);
+	for (i = 0; i < rounds && !ret && now_ms() < end; i++) {
+		sleep_ms(pause_ms);
+		storm->rounds = 1;
+		ret = ioctl(fd, TEST_STORM, storm);
+	}
+	storm->rounds = i;
+	return ret;
+}
+
 TEST_F_TIMEOUT(vfree_storm, frees_and_counts, 120)
 {
 	struct test_storm storm = {
 		.pages = variant->pages, .max_ms = MAX_MS, .rounds = test_rounds(),
 	};
+	uint64_t pause_ms = setting("TEST_PAUSE_MS", 0);
 	struct ipi_count count;
 
 	count_start(&count, self->cpus + 1, self->nr - 1, self->nr - 1 - self->spinners);
-	ASSERT_EQ(0, ioctl(self->fd, TEST_STORM, &storm)) TH_LOG("%s", strerror(errno));
+	ASSERT_EQ(0, run(self->fd, &storm, pause_ms)) TH_LOG("%s", strerror(errno));
 	count_stop(&count);
 
 	print_result("vfree", variant->name, self->nr, storm.rounds, &count, 0);
