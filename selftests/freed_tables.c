@@ -52,11 +52,11 @@ static char *map(unsigned long addr, unsigned long bytes)
 	return area;
 }
 
-TEST(freed_tables_are_not_walked)
+static void test_area(struct __test_metadata *_metadata, bool alone)
 {
 	struct sigaction action = { .sa_handler = on_fault, .sa_flags = SA_NODEFER };
 	int cpus[MAX_CPUS];
-	char *spray, *area;
+	char *spray, *area, *neighbour = NULL;
 	int i;
 
 	if (syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0, 0) < 0)
@@ -65,10 +65,14 @@ TEST(freed_tables_are_not_walked)
 	ASSERT_EQ(0, pin_to(cpus[0]));
 	ASSERT_EQ(0, sigaction(SIGSEGV, &action, NULL));
 	spray = map(8UL << 40, NR_TABLES * PMD_BYTES);
-	/* Alone in its GiB, and not at the start of it. */
+	/* Not at the start of its GiB. */
 	area = map((4UL << 40) + PMD_BYTES, PMD_BYTES);
-	if (!spray || !area)
+	if (!alone)
+		neighbour = map((4UL << 40) + 3 * PMD_BYTES, PMD_BYTES);
+	if (!spray || !area || (!alone && !neighbour))
 		SKIP(return, "the addresses are taken");
+	if (neighbour)
+		*neighbour = 1;
 
 	/* Has its upper tables, so that only PTE tables are to come. */
 	spray[0] = 1;
@@ -86,6 +90,18 @@ TEST(freed_tables_are_not_walked)
 	/* The fifth page was never touched: only a table leads to it. */
 	EXPECT_FALSE(can_read(area + 5 * PAGE_BYTES));
 	EXPECT_FALSE(can_read(area));
+}
+
+/* All of its tables are freed, which is a flush of everything: of a GiB. */
+TEST(freed_tables_are_not_walked)
+{
+	test_area(_metadata, true);
+}
+
+/* The upper tables stay: a flush of one page, and of the table that led to it. */
+TEST(a_table_freed_with_one_page_is_not_walked)
+{
+	test_area(_metadata, false);
 }
 
 TEST_HARNESS_MAIN
