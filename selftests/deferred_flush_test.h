@@ -176,6 +176,20 @@ static inline int pin_to(int cpu)
 	return pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
 }
 
+/* The first CPU of nohz_full=, which has no tick while it runs one thread; -1 if there is none. */
+static inline int tickless_cpu(void)
+{
+	FILE *file = fopen("/sys/devices/system/cpu/nohz_full", "r");
+	int cpu = -1;
+
+	if (file) {
+		if (fscanf(file, "%d", &cpu) != 1)
+			cpu = -1;
+		fclose(file);
+	}
+	return cpu;
+}
+
 /* Column @name of @cpu in the module's statistics; -1 if there is none. */
 static inline int64_t module_stat(int cpu, const char *name)
 {
@@ -201,6 +215,20 @@ static inline int64_t module_stat(int cpu, const char *name)
 	}
 	if (file)
 		fclose(file);
+	return found;
+}
+
+/* Whether @file has a line with @word. */
+static inline bool has_word(const char *file, const char *word)
+{
+	char line[4096];
+	bool found = false;
+	FILE *stream = fopen(file, "r");
+
+	while (stream && !found && fgets(line, sizeof(line), stream))
+		found = strstr(line, word);
+	if (stream)
+		fclose(stream);
 	return found;
 }
 

@@ -84,20 +84,6 @@ static void hand_over(enum turn to, enum turn until)
 		sched_yield();
 }
 
-/* Whether @file has a line with @word. */
-static bool has_word(const char *file, const char *word)
-{
-	char line[4096];
-	bool found = false;
-	FILE *stream = fopen(file, "r");
-
-	while (stream && !found && fgets(line, sizeof(line), stream))
-		found = strstr(line, word);
-	if (stream)
-		fclose(stream);
-	return found;
-}
-
 FIXTURE(kernel_tables)
 {
 	int fd;
@@ -112,16 +98,10 @@ FIXTURE(kernel_tables)
 FIXTURE_SETUP(kernel_tables)
 {
 	struct sigaction action = { .sa_handler = on_fault, .sa_flags = SA_NODEFER };
-	FILE *file = fopen("/sys/devices/system/cpu/nohz_full", "r");
 
 	self->fd = -1;
 	self->running = false;
-	self->cpu = -1;
-	if (file) {
-		if (fscanf(file, "%d", &self->cpu) != 1)
-			self->cpu = -1;
-		fclose(file);
-	}
+	self->cpu = tickless_cpu();
 	if (self->cpu < 1)
 		SKIP(return, "no CPU but the first one in nohz_full=, or no CONFIG_NO_HZ_FULL");
 	self->fd = open_test_device();
