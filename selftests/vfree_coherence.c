@@ -369,6 +369,26 @@ TEST_F_TIMEOUT(vfree_coherence, woken_at_once_does_not_see_the_old_mapping, 120)
 	EXPECT_EQ(0, self->stale);
 }
 
+/* With debug_pagealloc, what is freed may not be used from then on. */
+TEST_F_TIMEOUT(vfree_coherence, debug_pagealloc_flushes_what_is_freed, 120)
+{
+	uint64_t end = now_ms() + 2 * test_ms();
+
+	if (!has_word("/proc/cmdline", "debug_pagealloc=on"))
+		SKIP(return, "no debug_pagealloc=on");
+	while (now_ms() < end || self->rounds < MIN_ROUNDS) {
+		hand_over(READER_FILLS, READER_WAITS);
+		ASSERT_EQ(0, ioctl(self->fd, TEST_FREE));
+		hand_over(READER_READS, READER_DONE);
+		self->rounds++;
+		self->stale += reader_value != TEST_UNMAPPED;
+		ASSERT_EQ(0, ioctl(self->fd, TEST_MAP, &self->value));
+	}
+	report(self, "debug_pagealloc");
+	ASSERT_FALSE(reader_failed);
+	EXPECT_EQ(0, self->stale);
+}
+
 /* What a CPU has done of what was left to it. */
 static int64_t caught_up(int cpu)
 {
