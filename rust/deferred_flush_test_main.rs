@@ -28,6 +28,9 @@ module! {
     license: "GPL",
 }
 
+#[path = "deferred_flush_test_tables.rs"]
+mod tables;
+
 mod c {
     use kernel::prelude::*;
 
@@ -42,10 +45,22 @@ mod c {
         pub(super) fn deferred_flush_test_purge_small();
         pub(super) fn deferred_flush_test_read(addr: *mut u64) -> u64;
         pub(super) fn deferred_flush_test_write_everywhere();
-        pub(super) fn deferred_flush_test_write_read_only() -> c_int;
+        pub(super) fn deferred_flush_test_write_read_only(alias: bool) -> c_int;
         pub(super) fn deferred_flush_test_vmalloc_huge(bytes: usize) -> *mut u64;
         pub(super) fn deferred_flush_test_table(addr: usize) -> *mut c_void;
-        pub(super) fn deferred_flush_test_fill_table(table: *mut c_void, target: *mut c_void);
+        pub(super) fn deferred_flush_test_fill_table(
+            table: *mut c_void,
+            target: *mut c_void,
+            user: bool,
+        );
+        pub(super) fn deferred_flush_test_force_ptes(addr: usize);
+        pub(super) fn deferred_flush_test_forget_ptes();
+        pub(super) fn deferred_flush_test_clear_ptes();
+        pub(super) fn deferred_flush_test_map_giga() -> usize;
+        pub(super) fn deferred_flush_test_unmap_giga();
+        pub(super) fn deferred_flush_test_is_giga(addr: usize) -> bool;
+        pub(super) fn deferred_flush_test_map_wc() -> c_int;
+        pub(super) fn deferred_flush_test_set_wb() -> c_int;
     }
 }
 
@@ -54,13 +69,6 @@ const PAGE: usize = kernel::page::PAGE_SIZE;
 const AREA_PAGES: usize = 29;
 /// Tries until vmalloc gives the same address again.
 const MAX_TRIES: u32 = 64;
-/// A large page, and so many bytes that one fits in, wherever they begin.
-const LARGE: usize = 2 << 20;
-const AROUND_LARGE: usize = 5 << 20;
-/// An address in the large page that `READ` leaves alone.
-const UNREAD: usize = 64 * PAGE;
-/// Pages to allocate until one is the table.
-const TABLE_TRIES: usize = 1024;
 const MAX_PAGES: u32 = 1024;
 const MAX_MS: u32 = 60_000;
 
@@ -110,9 +118,15 @@ const WAKE: u32 = _IOW::<u64>(MAGIC, 11);
 const PROBE_IPI: u32 = _IOW::<Probe>(MAGIC, 12);
 const UNMAP_ALIASES: u32 = _IO(MAGIC, 13);
 const SHRINK_AND_WAKE: u32 = _IOW::<u64>(MAGIC, 14);
-const WRITE_READ_ONLY: u32 = _IO(MAGIC, 15);
+const WRITE_READ_ONLY: u32 = _IOW::<u64>(MAGIC, 15);
 const MAP_TABLE: u32 = _IOWR::<u64>(MAGIC, 16);
 const REUSE_TABLE: u32 = _IOW::<u64>(MAGIC, 17);
+const MAP_PMDS: u32 = _IO(MAGIC, 18);
+const FREE_PMDS: u32 = _IO(MAGIC, 19);
+const TAKE_FREED: u32 = _IO(MAGIC, 20);
+const MAP_WC: u32 = _IO(MAGIC, 21);
+const SET_WB: u32 = _IO(MAGIC, 22);
+const FREE: u32 = _IO(MAGIC, 23);
 
 /// The area, and its address for readers that take no lock.
 static ADDR: AtomicUsize = AtomicUsize::new(0);
@@ -120,11 +134,6 @@ static ADDR: AtomicUsize = AtomicUsize::new(0);
 kernel::sync::global_lock! {
     // SAFETY: Initialized in `TestModule::init()`, before the device exists.
     unsafe(uninit) static AREA: Mutex<Option<VVec<u64>>> = None;
-}
-
-kernel::sync::global_lock! {
-    // SAFETY: Initialized in `TestModule::init()`, before the device exists.
-    unsafe(uninit) static TABLE: Mutex<Option<(Page, Page)>> = None;
 }
 
 struct TestModule {
@@ -146,8 +155,7 @@ impl kernel::Module for TestModule {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         // SAFETY: Called once, here.
         unsafe { AREA.init() };
-        // SAFETY: Called once, here.
-        unsafe { TABLE.init() };
+        tables::init();
         // SAFETY: Called once, here.
         kernel::error::to_result(unsafe { c::deferred_flush_test_init() })?;
         let shim = Shim;
@@ -225,15 +233,25 @@ impl MiscDevice for TestDevice {
             REMAP_SMALL => return remap(user().reader().read()?, true),
             MAP_TABLE => {
                 let (mut reader, mut writer) = user().reader_writer();
-                writer.write(&map_table(reader.read()?)?)?;
+                writer.write(&tables::map(reader.read()?)?)?;
             }
-            REUSE_TABLE => return Ok(reuse_table(user().reader().read()?)?.into()),
+            REUSE_TABLE => return Ok(tables::reuse(user().reader().read()?)?.into()),
+            MAP_PMDS => tables::map_pmds()?,
+            FREE_PMDS => tables::free_pmds()?,
+            TAKE_FREED => return Ok(tables::take_freed()?.into()),
+            // SAFETY: Has no preconditions.
+            MAP_WC => kernel::error::to_result(unsafe { c::deferred_flush_test_map_wc() })?,
+            // SAFETY: Has no preconditions.
+            SET_WB => kernel::error::to_result(unsafe { c::deferred_flush_test_set_wb() })?,
+            FREE => free(),
             UNMAP => unmap(),
             // SAFETY: Has no preconditions.
             UNMAP_ALIASES => unsafe { c::deferred_flush_test_purge_small() },
             WRITE_READ_ONLY => {
+                let alias = user().reader().read::<u64>()? != 0;
+
                 // SAFETY: Has no preconditions.
-                kernel::error::to_result(unsafe { c::deferred_flush_test_write_read_only() })?
+                kernel::error::to_result(unsafe { c::deferred_flush_test_write_read_only(alias) })?
             }
             READ => user().writer().write(&read()?)?,
             READ_WOKEN => {
@@ -344,87 +362,12 @@ fn map(value: u64) -> Result {
 fn unmap() {
     ADDR.store(0, Ordering::Relaxed);
     *AREA.lock() = None;
-    *TABLE.lock() = None;
+    tables::unmap();
 }
 
-/// Maps an area by small pages that a large one can take the place of, and returns an address in
-/// there that nobody has used.
-fn map_table(value: u64) -> Result<u64> {
-    let mut slot = AREA.lock();
-    let area = VVec::from_elem(value, AROUND_LARGE / 8, GFP_KERNEL)?;
-    let large = (area.as_ptr() as usize).next_multiple_of(LARGE);
-
-    ADDR.store(large, Ordering::Release);
-    *slot = Some(area);
-    Ok((large + UNREAD) as u64)
-}
-
-/// Frees that area, and maps a large page with `value` at its address, which frees a page table.
-/// Tries to allocate that, and to make it one which gives user mode access to another page.
-///
-/// Returns whether it was to be had. `EAGAIN`: the address went to somebody else.
-fn reuse_table(value: u64) -> Result<bool> {
-    let mut slot = AREA.lock();
-    let large = area()? as usize;
-    // SAFETY: Has no preconditions.
-    let table = unsafe { c::deferred_flush_test_table(large) };
-    let mut others = KVec::with_capacity(MAX_TRIES as usize, GFP_KERNEL)?;
-
-    if table.is_null() {
-        return Err(ENXIO);
-    }
-    *slot = None;
-    // SAFETY: Has no preconditions.
-    kernel::error::to_result(unsafe { c::deferred_flush_test_purge() })?;
-    while slot.is_none() {
-        if others.len() == MAX_TRIES as usize {
-            ADDR.store(0, Ordering::Relaxed);
-            return Err(EAGAIN);
-        }
-        // The purge is done by a worker.
-        fsleep(Delta::from_millis(2));
-        let new = large_area(value)?;
-
-        if new.as_ptr() as usize == large {
-            *slot = Some(new);
-        } else {
-            others.push(new, GFP_KERNEL)?;
-        }
-    }
-    // SAFETY: Has no preconditions.
-    if unsafe { !c::deferred_flush_test_table(large).is_null() } {
-        return Err(ENOMEM);
-    }
-
-    let target = Page::alloc_page(GFP_KERNEL)?;
-    let mut spare = KVec::with_capacity(TABLE_TRIES, GFP_KERNEL)?;
-
-    // It is freed by a worker, and then the first that this CPU allocates again.
-    fsleep(Delta::from_millis(100));
-
-    for _ in 0..TABLE_TRIES {
-        let page = Page::alloc_page(GFP_KERNEL)?;
-
-        if page.as_ptr().cast() == table {
-            // SAFETY: Both are pages of our own.
-            unsafe { c::deferred_flush_test_fill_table(table, target.as_ptr().cast()) };
-            *TABLE.lock() = Some((page, target));
-            return Ok(true);
-        }
-        spare.push(page, GFP_KERNEL)?;
-    }
-    Ok(false)
-}
-
-/// A large page, if there is one, full of `value`.
-fn large_area(value: u64) -> Result<VVec<u64>> {
-    // SAFETY: Has no preconditions.
-    let ptr = NonNull::new(unsafe { c::deferred_flush_test_vmalloc_huge(LARGE) }).ok_or(ENOMEM)?;
-    // SAFETY: It has `LARGE` bytes, aligned to a page, and `Vmalloc` frees what vmalloc allocates.
-    let mut area = unsafe { VVec::from_raw_parts(ptr.as_ptr(), 0, LARGE / 8) };
-
-    area.extend_with(LARGE / 8, value, GFP_KERNEL)?;
-    Ok(area)
+/// As vfree() does it. Readers go on at that address.
+fn free() {
+    *AREA.lock() = None;
 }
 
 /// Frees the area, has its address purged, and maps new pages with `value` at the same address.

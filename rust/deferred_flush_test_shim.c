@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <linux/cleanup.h>
 #include <linux/completion.h>
 #include <linux/cpumask.h>
 #include <linux/hrtimer.h>
+#include <linux/io.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/sizes.h>
 #include <linux/smp.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
 #include <asm/apic.h>
 #include <asm/nmi.h>
+#include <asm/processor.h>
+#include <asm/set_memory.h>
 
 #include "deferred_flush_test_shim.h"
 
@@ -71,9 +77,16 @@ static int probe_nmi(unsigned int cmd, struct pt_regs *regs)
 
 static u64 read_only __ro_after_init;
 
-static void write_ipi(void *unused)
+/* Where it is in the direct map. */
+static u64 *read_only_alias(void)
+{
+	return page_address(vmalloc_to_page(&read_only)) + offset_in_page(&read_only);
+}
+
+static void write_ipi(void *alias)
 {
 	WRITE_ONCE(read_only, 1);
+	WRITE_ONCE(*(u64 *)alias, 1);
 }
 
 /*
@@ -83,23 +96,58 @@ static void write_ipi(void *unused)
 void deferred_flush_test_write_everywhere(void)
 {
 	vm_unmap_aliases();
-	on_each_cpu(write_ipi, NULL, true);
+	on_each_cpu(write_ipi, read_only_alias(), true);
 }
 
-/* When nobody may any more. */
-int deferred_flush_test_write_read_only(void)
+/* When nobody may any more, not even by the direct map. */
+int deferred_flush_test_write_read_only(bool alias)
 {
+	u64 *addr = alias ? read_only_alias() : &read_only;
 	u64 value = 2;
 	int ret = 0;
 
 	pagefault_disable();
-	__put_kernel_nofault(&read_only, &value, u64, fault);
+	__put_kernel_nofault(addr, &value, u64, fault);
 out:
 	pagefault_enable();
 	return ret;
 fault:
 	ret = -EFAULT;
 	goto out;
+}
+
+static DEFINE_MUTEX(wc_mutex);
+static struct page *wc_page;
+static void *wc_addr;
+
+static void unmap_wc(void)
+{
+	if (wc_addr)
+		vunmap(wc_addr);
+	if (wc_page)
+		__free_page(wc_page);
+	wc_addr = NULL;
+	wc_page = NULL;
+}
+
+/* Maps a page at a vmalloc address with a cache attribute, ... */
+int deferred_flush_test_map_wc(void)
+{
+	guard(mutex)(&wc_mutex);
+	unmap_wc();
+	wc_page = alloc_page(GFP_KERNEL);
+	if (wc_page)
+		wc_addr = vmap(&wc_page, 1, VM_MAP, pgprot_writecombine(PAGE_KERNEL));
+	/* CPA does, and nobody is to be interrupted for that. */
+	vm_unmap_aliases();
+	return wc_addr ? 0 : -ENOMEM;
+}
+
+/* ... and takes that away. */
+int deferred_flush_test_set_wb(void)
+{
+	guard(mutex)(&wc_mutex);
+	return wc_addr ? set_memory_wb((unsigned long)wc_addr, 1) : -ENXIO;
 }
 
 int deferred_flush_test_init(void)
@@ -114,6 +162,7 @@ void deferred_flush_test_exit(void)
 {
 	hrtimer_cancel(&probe_timer);
 	unregister_nmi_handler(NMI_LOCAL, "deferred_flush_test");
+	unmap_wc();
 }
 
 /* In @us microseconds, have a timer interrupt on this CPU read @addr. */
@@ -180,12 +229,71 @@ struct page *deferred_flush_test_table(unsigned long addr)
 }
 
 /* Who takes @table for a page table, finds @target wherever he looks, and may read it. */
-void deferred_flush_test_fill_table(struct page *table, struct page *target)
+void deferred_flush_test_fill_table(struct page *table, struct page *target, bool user)
 {
-	pte_t pte = mk_pte(target, PAGE_READONLY);
+	pte_t pte = mk_pte(target, user ? PAGE_READONLY : PAGE_KERNEL_RO);
 
 	memset64(page_address(target), DEFERRED_FLUSH_TEST_REUSED, PAGE_SIZE / sizeof(u64));
 	memset64(page_address(table), pte_val(pte), PTRS_PER_PTE);
+}
+
+/* In a table of PTEs that no area uses. */
+static pte_t *forced;
+
+/* Has @addr map what may stay in TLBs for as long as nobody has that address. */
+void deferred_flush_test_force_ptes(unsigned long addr)
+{
+	unsigned int level;
+	int i;
+
+	forced = lookup_address(addr, &level);
+	for (i = 0; i < DEFERRED_FLUSH_TEST_PAGES; i++)
+		set_pte(forced + i, mk_pte(ZERO_PAGE(0), PAGE_KERNEL_RO));
+}
+
+/* With their table. */
+void deferred_flush_test_forget_ptes(void)
+{
+	forced = NULL;
+}
+
+/* Without a flush: that of any gigabyte does.  See ..._unmap_giga(). */
+void deferred_flush_test_clear_ptes(void)
+{
+	int i;
+
+	if (!forced)
+		return;
+	for (i = 0; i < DEFERRED_FLUSH_TEST_PAGES; i++)
+		set_pte(forced + i, __pte(0));
+	forced = NULL;
+	deferred_flush_test_map_giga();
+}
+
+static void __iomem *giga;
+
+/* A gigabyte of what is hardly ever there, in one page, if there are such. */
+unsigned long deferred_flush_test_map_giga(void)
+{
+	deferred_flush_test_unmap_giga();
+	giga = ioremap(BIT_ULL(boot_cpu_data.x86_phys_bits - 1), SZ_1G);
+	return (unsigned long)giga;
+}
+
+void deferred_flush_test_unmap_giga(void)
+{
+	if (!giga)
+		return;
+	iounmap(giga);
+	giga = NULL;
+	vm_unmap_aliases();
+}
+
+bool deferred_flush_test_is_giga(unsigned long addr)
+{
+	unsigned int level;
+
+	return lookup_address(addr, &level) && level == PG_LEVEL_1G;
 }
 
 /* What is freed lazily by now, and flushes at once: never deferred. */

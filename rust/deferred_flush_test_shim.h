@@ -27,9 +27,17 @@ bool deferred_flush_test_probe_done(u64 *value);
 int deferred_flush_test_purge(void);
 void deferred_flush_test_purge_small(void);
 void deferred_flush_test_write_everywhere(void);
-int deferred_flush_test_write_read_only(void);
+int deferred_flush_test_write_read_only(bool alias);
 void *deferred_flush_test_vmalloc_huge(size_t bytes);
 struct page *deferred_flush_test_table(unsigned long addr);
-void deferred_flush_test_fill_table(struct page *table, struct page *target);
+void deferred_flush_test_fill_table(struct page *table, struct page *target, bool user);
+void deferred_flush_test_force_ptes(unsigned long addr);
+void deferred_flush_test_forget_ptes(void);
+void deferred_flush_test_clear_ptes(void);
+unsigned long deferred_flush_test_map_giga(void);
+void deferred_flush_test_unmap_giga(void);
+bool deferred_flush_test_is_giga(unsigned long addr);
+int deferred_flush_test_map_wc(void);
+int deferred_flush_test_set_wb(void);
 
 #endif

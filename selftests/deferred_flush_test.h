@@ -54,8 +54,8 @@ struct test_probe {
 /* Unmaps all but the first page.  TEST_READ gives TEST_UNMAPPED until the next TEST_MAP. */
 #define TEST_SHRINK_AND_WAKE	_IOW('F', 14, uint64_t)
 #define TEST_UNMAPPED		UINT64_MAX
-/* Tries to write to what has become read-only: EFAULT. */
-#define TEST_WRITE_READ_ONLY	_IO('F', 15)
+/* Tries to write to what has become read-only, or to its alias: EFAULT. */
+#define TEST_WRITE_READ_ONLY	_IOW('F', 15, uint64_t)
 
 /* Maps in small pages, of a table of its own.  Out: an address there that nobody uses. */
 #define TEST_MAP_TABLE		_IOWR('F', 16, uint64_t)
@@ -65,6 +65,19 @@ struct test_probe {
  */
 #define TEST_REUSE_TABLE	_IOW('F', 17, uint64_t)
 #define TEST_REUSED		0x5ca1ab1eULL
+/*
+ * The same for a table of PMDs, and a page of a gigabyte.  Which CPU can have the
+ * table of PTEs again, some time later, is to be tried.
+ */
+#define TEST_MAP_PMDS		_IO('F', 18)
+#define TEST_FREE_PMDS		_IO('F', 19)
+#define TEST_TAKE_FREED		_IO('F', 20)
+
+/* Maps a page with a cache attribute, and changes that. */
+#define TEST_MAP_WC		_IO('F', 21)
+#define TEST_SET_WB		_IO('F', 22)
+/* As vfree() does it, lazily.  TEST_READ goes on there. */
+#define TEST_FREE		_IO('F', 23)
 
 #define MAX_CPUS 64
 
@@ -176,6 +189,20 @@ static inline int pin_to(int cpu)
 	return pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
 }
 
+/* The first CPU of nohz_full=, which has no tick while it runs one thread; -1 if there is none. */
+static inline int tickless_cpu(void)
+{
+	FILE *file = fopen("/sys/devices/system/cpu/nohz_full", "r");
+	int cpu = -1;
+
+	if (file) {
+		if (fscanf(file, "%d", &cpu) != 1)
+			cpu = -1;
+		fclose(file);
+	}
+	return cpu;
+}
+
 /* Column @name of @cpu in the module's statistics; -1 if there is none. */
 static inline int64_t module_stat(int cpu, const char *name)
 {
@@ -201,6 +228,20 @@ static inline int64_t module_stat(int cpu, const char *name)
 	}
 	if (file)
 		fclose(file);
+	return found;
+}
+
+/* Whether @file has a line with @word. */
+static inline bool has_word(const char *file, const char *word)
+{
+	char line[4096];
+	bool found = false;
+	FILE *stream = fopen(file, "r");
+
+	while (stream && !found && fgets(line, sizeof(line), stream))
+		found = strstr(line, word);
+	if (stream)
+		fclose(stream);
 	return found;
 }
 

@@ -8,17 +8,22 @@
  * table is used for anything else.  With PTI the flush is deferred, and the table
  * must stay until the CPU has come back, or was interrupted after a second.
  *
- * That CPU must not enter the kernel by itself: one of nohz_full=.
+ * That CPU must not enter the kernel by itself: one of nohz_full=.  For a table of
+ * PMDs, whose case is another one, any will do.
  */
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <signal.h>
 #include "kselftest_harness.h"
 #include "deferred_flush_test.h"
+#include "other_process.h"
 
 #define ROUNDS 5
+#define PMD_ROUNDS 2
 /* deferred_flush_grace(), and more. */
 #define GRACE_MS 2500
+/* It, and a worker. */
+#define FREED_MS 1200
 
 enum turn {
 	READER_FILLS,	/* The reader caches the way to the table, ... */
@@ -84,20 +89,6 @@ static void hand_over(enum turn to, enum turn until)
 		sched_yield();
 }
 
-/* Whether @file has a line with @word. */
-static bool has_word(const char *file, const char *word)
-{
-	char line[4096];
-	bool found = false;
-	FILE *stream = fopen(file, "r");
-
-	while (stream && !found && fgets(line, sizeof(line), stream))
-		found = strstr(line, word);
-	if (stream)
-		fclose(stream);
-	return found;
-}
-
 FIXTURE(kernel_tables)
 {
 	int fd;
@@ -112,16 +103,10 @@ FIXTURE(kernel_tables)
 FIXTURE_SETUP(kernel_tables)
 {
 	struct sigaction action = { .sa_handler = on_fault, .sa_flags = SA_NODEFER };
-	FILE *file = fopen("/sys/devices/system/cpu/nohz_full", "r");
 
 	self->fd = -1;
 	self->running = false;
-	self->cpu = -1;
-	if (file) {
-		if (fscanf(file, "%d", &self->cpu) != 1)
-			self->cpu = -1;
-		fclose(file);
-	}
+	self->cpu = tickless_cpu();
 	if (self->cpu < 1)
 		SKIP(return, "no CPU but the first one in nohz_full=, or no CONFIG_NO_HZ_FULL");
 	self->fd = open_test_device();
@@ -220,6 +205,84 @@ TEST_F(kernel_tables, with_pti_it_is_freed_when_all_have_caught_up)
 	/* It was interrupted, and did not come back by itself. */
 	EXPECT_LT(away, after);
 	EXPECT_EQ(self->value, reader_value);
+}
+
+/* The first to allocate it again is the CPU where it was freed. */
+static int reuse_freed(int fd, const int *cpus, int nr)
+{
+	int i, reused = 0;
+
+	for (i = 0; i < nr && reused < 1; i++)
+		if (!pin_to(cpus[i]))
+			reused = ioctl(fd, TEST_TAKE_FREED);
+	pin_to(cpus[0]);
+	return reused > 0;
+}
+
+/*
+ * A table of PMDs goes, and with it all tables of PTEs below.  Another process has
+ * cached the way to one of those, and is not running then: with PTI, its ASID is
+ * flushed when it runs again.
+ */
+TEST(nobody_walks_what_was_freed_below_a_table_of_pmds)
+{
+	int cpus[MAX_CPUS], nr, fd, tries;
+	int rounds = 0, reused = 0, stale = 0;
+	bool none = false;
+	struct other_process other;
+	pthread_t thread;
+	uint64_t value, right;
+
+	fd = open_test_device();
+	nr = allowed_cpus(cpus);
+	/* Not allowed, but there. */
+	if (nr == 1 && tickless_cpu() > 0)
+		cpus[nr++] = tickless_cpu();
+	if (fd < 0)
+		SKIP(return, NO_TEST_DEVICE);
+	if (nr < 2)
+		SKIP(return, "one CPU");
+	/* Mainline does not either: INVLPG is for the paging-structure caches of one PCID. */
+	if (!has_word("/proc/cpuinfo", " pti ") && has_word("/proc/cpuinfo", " pcid "))
+		SKIP(return, "without PTI, nobody flushes other ASIDs");
+	ASSERT_TRUE(start_other(&other, fd, cpus[1]));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, spinner, (void *)(intptr_t)cpus[1]));
+	ASSERT_EQ(0, pin_to(cpus[0]));
+
+	for (tries = 0; tries < 2 * ROUNDS && reused < PMD_ROUNDS; tries++) {
+		if (ioctl(fd, TEST_MAP_PMDS)) {
+			ASSERT_EQ(EAGAIN, errno);
+			continue;
+		}
+		ASSERT_TRUE(ask(&other, &value));
+		ASSERT_NE(TEST_UNMAPPED, value);
+		/* The spinner is what its CPU runs then. */
+		sleep_ms(20);
+		if (ioctl(fd, TEST_FREE_PMDS)) {
+			none = errno == EOPNOTSUPP;
+			if (none)
+				break;
+			continue;
+		}
+		sleep_ms(FREED_MS);
+		rounds++;
+		reused += reuse_freed(fd, cpus, nr);
+		ASSERT_TRUE(ask(&other, &value));
+		/* This CPU has flushed all. */
+		ASSERT_EQ(0, ioctl(fd, TEST_READ, &right));
+		stale += value != right;
+	}
+	ioctl(fd, TEST_UNMAP);
+	spinners_stop = true;
+	pthread_join(thread, NULL);
+	close(fd);
+	printf("# kernel_tables: pmds rounds=%d reused=%d stale=%d\n", rounds, reused, stale);
+	EXPECT_TRUE(end_other(&other));
+	if (none)
+		SKIP(return, "no pages of a gigabyte");
+	EXPECT_EQ(0, stale);
+	/* Else there was nothing to walk. */
+	EXPECT_LT(0, reused);
 }
 
 TEST_HARNESS_MAIN

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What a module has as read-only after its init function is made so by
- * set_memory_ro().  The test module's init function writes there on all CPUs.  A
- * CPU in user mode that has cached that translation must not write through it
- * when it enters the kernel.
+ * set_memory_ro(), and so is its alias in the direct map.  The test module's init
+ * function writes to both on all CPUs.  A CPU in user mode that has cached those
+ * translations must not write through them when it enters the kernel.
+ *
+ * Where it is not about permissions, as for cache attributes, a translation
+ * matters that nobody uses: that CPU has to be interrupted.
  */
 #define _GNU_SOURCE
 #include "kselftest_harness.h"
@@ -14,6 +17,7 @@
 
 #define MODULE "deferred_flush_test"
 #define MIN_ROUNDS 3
+#define ROUNDS 20
 
 enum turn {
 	LOADING,	/* The writer is in user mode. */
@@ -25,7 +29,13 @@ enum turn {
 struct shared {
 	volatile enum turn turn;
 	volatile int error;
+	volatile int error_alias;
 };
+
+static int try_to_write(int fd, uint64_t alias)
+{
+	return ioctl(fd, TEST_WRITE_READ_ONLY, &alias) ? errno : 0;
+}
 
 static void writer(struct shared *shared, int cpu)
 {
@@ -37,7 +47,8 @@ static void writer(struct shared *shared, int cpu)
 		while (shared->turn != WRITING)
 			;
 		fd = open(TEST_DEVICE, O_RDWR);
-		shared->error = ioctl(fd, TEST_WRITE_READ_ONLY) ? errno : 0;
+		shared->error = try_to_write(fd, 0);
+		shared->error_alias = try_to_write(fd, 1);
 		close(fd);
 		shared->turn = fd < 0 ? FAILED : WRITTEN;
 	}
@@ -46,7 +57,7 @@ static void writer(struct shared *shared, int cpu)
 TEST(nobody_writes_to_what_is_read_only_by_now)
 {
 	uint64_t end = now_ms() + 2 * test_ms();
-	int cpus[MAX_CPUS], fd, rounds = 0, stale = 0;
+	int cpus[MAX_CPUS], fd, rounds = 0, stale = 0, stale_alias = 0;
 	struct shared *shared;
 	pid_t pid;
 
@@ -81,12 +92,42 @@ TEST(nobody_writes_to_what_is_read_only_by_now)
 		ASSERT_EQ(WRITTEN, shared->turn);
 		/* Without the flush, it is written. */
 		stale += shared->error != EFAULT;
+		stale_alias += shared->error_alias != EFAULT;
 		rounds++;
 	}
 	kill(pid, SIGKILL);
 	close(fd);
-	printf("# set_memory: rounds=%d stale=%d\n", rounds, stale);
+	printf("# set_memory: rounds=%d stale=%d stale_alias=%d\n", rounds, stale, stale_alias);
 	EXPECT_EQ(0, stale);
+	EXPECT_EQ(0, stale_alias);
+}
+
+TEST(cache_attributes_are_flushed_at_once)
+{
+	int cpus[MAX_CPUS], fd, round, not_interrupted = 0;
+	uint64_t before;
+	pthread_t thread;
+
+	fd = open_test_device();
+	if (fd < 0)
+		SKIP(return, NO_TEST_DEVICE);
+	if (allowed_cpus(cpus) < 2)
+		SKIP(return, "one CPU");
+	ASSERT_EQ(0, pthread_create(&thread, NULL, spinner, (void *)(intptr_t)cpus[1]));
+	ASSERT_EQ(0, pin_to(cpus[0]));
+	/* Until it spins. */
+	sleep_ms(20);
+	for (round = 0; round < ROUNDS; round++) {
+		ASSERT_EQ(0, ioctl(fd, TEST_MAP_WC));
+		before = irqs_received(&cpus[1], 1).ipis;
+		ASSERT_EQ(0, ioctl(fd, TEST_SET_WB));
+		not_interrupted += irqs_received(&cpus[1], 1).ipis == before;
+	}
+	spinners_stop = true;
+	pthread_join(thread, NULL);
+	close(fd);
+	printf("# set_memory: rounds=%d not_interrupted=%d\n", ROUNDS, not_interrupted);
+	EXPECT_EQ(0, not_interrupted);
 }
 
 TEST_HARNESS_MAIN

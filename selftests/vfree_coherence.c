@@ -10,6 +10,7 @@
 #define _GNU_SOURCE
 #include "kselftest_harness.h"
 #include "deferred_flush_test.h"
+#include "other_process.h"
 
 #define MIN_ROUNDS 3
 /* Doubled while remapping takes longer. */
@@ -368,6 +369,26 @@ TEST_F_TIMEOUT(vfree_coherence, woken_at_once_does_not_see_the_old_mapping, 120)
 	EXPECT_EQ(0, self->stale);
 }
 
+/* With debug_pagealloc, what is freed may not be used from then on. */
+TEST_F_TIMEOUT(vfree_coherence, debug_pagealloc_flushes_what_is_freed, 120)
+{
+	uint64_t end = now_ms() + 2 * test_ms();
+
+	if (!has_word("/proc/cmdline", "debug_pagealloc=on"))
+		SKIP(return, "no debug_pagealloc=on");
+	while (now_ms() < end || self->rounds < MIN_ROUNDS) {
+		hand_over(READER_FILLS, READER_WAITS);
+		ASSERT_EQ(0, ioctl(self->fd, TEST_FREE));
+		hand_over(READER_READS, READER_DONE);
+		self->rounds++;
+		self->stale += reader_value != TEST_UNMAPPED;
+		ASSERT_EQ(0, ioctl(self->fd, TEST_MAP, &self->value));
+	}
+	report(self, "debug_pagealloc");
+	ASSERT_FALSE(reader_failed);
+	EXPECT_EQ(0, self->stale);
+}
+
 /* What a CPU has done of what was left to it. */
 static int64_t caught_up(int cpu)
 {
@@ -405,48 +426,15 @@ TEST_F_TIMEOUT(vfree_coherence, unmap_aliases_completes_earlier_flushes, 120)
 	EXPECT_EQ(0, self->stale);
 }
 
-/* Each byte on the pipe is a read of the address, answered by its value. */
-static void other_process(int fd, int cpu, int request, int answer)
-{
-	uint64_t value;
-	char byte;
-
-	if (pin_to(cpu))
-		_exit(1);
-	while (read(request, &byte, 1) == 1) {
-		if (ioctl(fd, TEST_READ, &value) ||
-		    write(answer, &value, sizeof(value)) != sizeof(value))
-			_exit(1);
-	}
-	_exit(0);
-}
-
-static bool ask(int request, int answer, uint64_t *value)
-{
-	return write(request, "", 1) == 1 &&
-	       read(answer, value, sizeof(*value)) == sizeof(*value);
-}
-
 TEST_F_TIMEOUT(vfree_coherence, other_process_sees_the_new_mapping, 120)
 {
 	uint64_t end = now_ms() + 2 * test_ms();
-	int request[2], answer[2], status;
+	struct other_process other;
 	uint64_t value;
-	pid_t pid;
 
-	ASSERT_EQ(0, pipe(request));
-	ASSERT_EQ(0, pipe(answer));
-	pid = fork();
-	ASSERT_LE(0, pid);
-	if (!pid) {
-		close(request[1]);
-		other_process(self->fd, self->cpus[1], request[0], answer[1]);
-	}
-	close(request[0]);
-	close(answer[1]);
-
+	ASSERT_TRUE(start_other(&other, self->fd, self->cpus[1]));
 	while (now_ms() < end || self->rounds_small < MIN_ROUNDS) {
-		ASSERT_TRUE(ask(request[1], answer[0], &value));
+		ASSERT_TRUE(ask(&other, &value));
 		/*
 		 * Flushes of all, then of single pages.  Not in turns: what
 		 * the former leave to be purged makes the latter large.
@@ -456,14 +444,11 @@ TEST_F_TIMEOUT(vfree_coherence, other_process_sees_the_new_mapping, 120)
 		/* The other process sleeps, and the reader runs instead. */
 		if (!remap_while_away(self))
 			continue;
-		ASSERT_TRUE(ask(request[1], answer[0], &value));
+		ASSERT_TRUE(ask(&other, &value));
 		judge(self, value);
 	}
 	report(self, "switch");
-	close(request[1]);
-	close(answer[0]);
-	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_EQ(0, status);
+	EXPECT_TRUE(end_other(&other));
 	ASSERT_FALSE(reader_failed);
 	EXPECT_EQ(0, self->stale);
 }
