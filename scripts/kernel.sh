@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Get, patch, configure and build the kernel, in the cache; link it as build/kernel{,-src}.
-# Usage: kernel.sh [--mainline] [--config FRAGMENT]... [--name NAME]
+# Usage: kernel.sh [--mainline|--mutants] [--config FRAGMENT]... [--name NAME]
 #        --mainline  without the patches; --name: link build/NAME and build/NAME-src instead
+#        --mutants   and build/kernel-mutants, from it, with selftests/mutants
 # Settings: KDIR=        a built tree, used as it is
 #           KERNEL_SRC=  a source tree, copied
 # Exit:  0; 1 with one error that says what to do.
@@ -11,10 +12,11 @@ set -euo pipefail
 
 patches=("$TOP"/patches/linux-"$KERNEL_SERIES"/*.patch)
 configs=("$TOP/scripts/configs/base.config")
-name=kernel
+name=kernel mutants=''
 while [[ $# -gt 0 ]]; do
 	case $1 in
 	--mainline) patches=(); shift ;;
+	--mutants) mutants=1; shift ;;
 	--config) configs+=("$2"); shift 2 ;;
 	--name) name=$2; shift 2 ;;
 	*) sed -n 's/^# Usage: //p' "$0" >&2; exit 2 ;;
@@ -30,6 +32,7 @@ link() {
 
 # --- a tree given by the user, built already
 if [[ -n ${KDIR:-} ]]; then
+	[[ -z $mutants ]] || die "mutants are made from the sources: without KDIR="
 	[[ -f $KDIR/arch/x86/boot/bzImage && -f $KDIR/Module.symvers ]] ||
 		die "KDIR=$KDIR is not a built kernel tree (no bzImage or Module.symvers)"
 	grep -q '^CONFIG_X86_DEFERRED_FLUSH=y' "$KDIR/.config" ||
@@ -160,3 +163,4 @@ if ! finished "$out"; then
 	finish "$out"
 fi
 link "$src" "$out"
+[[ -z $mutants ]] || "$TOP/scripts/mutants-kernel.sh" "$src" "$out"
