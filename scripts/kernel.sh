@@ -3,7 +3,7 @@
 # Get, patch, configure and build the kernel, in the cache; link it as build/kernel{,-src}.
 # Usage: kernel.sh [--mainline|--mutants] [--config FRAGMENT]... [--name NAME]
 #        --mainline  without the patches; --name: link build/NAME and build/NAME-src instead
-#        --mutants   and build/kernel-mutants, from it, with selftests/mutants
+#        --mutants   with selftests/mutants on top, as build/kernel-mutants or NAME; only the image
 # Settings: KDIR=        a built tree, used as it is
 #           KERNEL_SRC=  a source tree, copied
 # Exit:  0; 1 with one error that says what to do.
@@ -16,7 +16,7 @@ name=kernel mutants=''
 while [[ $# -gt 0 ]]; do
 	case $1 in
 	--mainline) patches=(); shift ;;
-	--mutants) mutants=1; shift ;;
+	--mutants) mutants=1 name=kernel-mutants; shift ;;
 	--config) configs+=("$2"); shift 2 ;;
 	--name) name=$2; shift 2 ;;
 	*) sed -n 's/^# Usage: //p' "$0" >&2; exit 2 ;;
@@ -162,5 +162,5 @@ if ! finished "$out"; then
 	cp "$BUILD/log/build-the-kernel--$name-.log" "$out/build.log"
 	finish "$out"
 fi
+[[ -z $mutants ]] || exec "$TOP/scripts/mutants-kernel.sh" "$src" "$out" "$name"
 link "$src" "$out"
-[[ -z $mutants ]] || "$TOP/scripts/mutants-kernel.sh" "$src" "$out"

@@ -1,16 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Build the kernel with the deliberate bugs of selftests/mutants, from a kernel that is finished: only
-# what they change is built again. In the cache; linked as build/kernel-mutants.
-# Usage: mutants-kernel.sh SOURCE OUT      (by kernel.sh --mutants; OUT is in SOURCE)
+# what they change is built again. In the cache; linked as build/NAME.
+# Usage: mutants-kernel.sh SOURCE OUT NAME      (by kernel.sh --mutants; OUT is in SOURCE)
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-src=$1 out=$2
+src=$1 out=$2 name=$3
 patches=("$TOP"/selftests/mutants/*.patch)
 [[ $out = "$src"/* ]] || die "mutants are made from a tree in the cache: without KDIR="
 
-key=$({ echo "${src##*/} ${out##*/}"; cat "${patches[@]}" "$0"; } | hash_of)
+key=$({ echo "${src##*/} ${out##*/}"; cat "${patches[@]}"; } | hash_of)
 to=$CACHE/mutants-$key
 
 # Under a name of its own until it is finished, so that what an interrupted run leaves is not used.
@@ -42,4 +42,4 @@ if ! finished "$to"; then
 	step "build the mutants" build
 fi
 mkdir -p "$BUILD"
-ln -sfn "$to" "$BUILD/kernel-mutants"
+ln -sfn "$to" "$BUILD/$name"
