@@ -15,11 +15,12 @@ groups() {
 
 # boot GROUP OUT MUTANT...: one guest. Its end says nothing: a bug may have ended it.
 boot() {
-	local out=$2 cpus append corner opts
-	read -r cpus append corner < <(awk -v group="$1" '$1 == "@" && $2 == group { print $3, $4, $5 }' \
+	local out=$2 cpus append corner vendor opts
+	read -r cpus append corner vendor < <(awk -v group="$1" '$1 == "@" && $2 == group { print $3, $4, $5, $6 }' \
 		"$EXPECTED")
 	# A shootdown that is under way may take some time. One that leaves out a CPU, longer than this.
 	opts="-global max-x86_64-cpu.x-tlb-grace-ms=100"
+	[[ $vendor = - ]] || opts+=" -global max-x86_64-cpu.vendor=$vendor"
 	local run=(guest-mutants.sh "$1" "${@:3}")
 	if [[ $corner != - ]]; then
 		opts+=" $(idle_states)"
