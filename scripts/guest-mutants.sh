@@ -3,6 +3,7 @@
 # In the guest, on build/kernel-mutants: choose one deliberate bug after the other, and see the test
 # fail that is named in selftests/mutants/expected.
 # Usage: guest-mutants.sh GROUP [MUTANT]...     default: all of the group
+#        guest-mutants.sh none STATE...        no bug chosen: guest-selftests.sh has to pass
 # Output: each as a test of its own, in TAP. What the tests say is in $OUT/mutant-NAME.log.
 set -euo pipefail
 . "$TOP/scripts/guest-lib.sh"
@@ -92,9 +93,35 @@ run_mutant() { # NAME
 	echo "## exit 0"
 }
 
+refuses() { # TEXT
+	local rc=0
+	printf '%s' "$1" 2>/dev/null >$choice || rc=$?
+	[[ $rc -ne 0 && $(cat $choice) = 0 ]]
+}
+
+check_choice() {
+	local number=0 bad
+	echo "## test mutants/choice"
+	echo "TAP version 13"
+	echo "1..6"
+	for bad in " " x -1 64 4294967297; do
+		number=$((number + 1))
+		if refuses "$bad"; then echo -n ok; else echo -n not ok; fi
+		echo " $number refuses \"$bad\""
+	done
+	echo 63 >$choice
+	if [[ $(cat $choice) = 63 ]]; then echo "ok 6 takes a number"; else echo "not ok 6 takes a number"; fi
+	echo 0 >$choice
+	echo "## exit 0"
+}
+
 [[ -w $choice ]] || { echo "this kernel has no mutants: not build/kernel-mutants" >&2; exit 2; }
 chosen=$1
 shift
+if [[ $chosen = none ]]; then
+	check_choice
+	exec guest-selftests.sh "$@"
+fi
 [[ $# -gt 0 ]] || read -ra all < <(names "$chosen" | tr '\n' ' ')
 choose none
 for name in "${@:-${all[@]}}"; do
