@@ -10,7 +10,8 @@ src=$1 out=$2 name=$3
 patches=("$TOP"/selftests/mutants/*.patch)
 [[ $out = "$src"/* ]] || die "mutants are made from a tree in the cache: without KDIR="
 
-key=$({ echo "${src##*/} ${out##*/}"; cat "${patches[@]}"; } | hash_of)
+# What is said about them does not matter.
+key=$({ echo "${src##*/} ${out##*/}"; grep -h "^[-+@ ]" "${patches[@]}"; } | hash_of)
 to=$CACHE/mutants-$key
 
 # Under a name of its own until it is finished, so that what an interrupted run leaves is not used.
