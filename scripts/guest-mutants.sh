@@ -78,6 +78,8 @@ run_mutant() { # NAME
 	sed -nE '/^(not ok|# .*:Expected)/s/^/# /p' "$log" | head -n 3
 	if caught "$log"; then
 		echo "ok 1 caught by $program: $test"
+	elif [[ $rc -eq 124 || $rc -eq 137 ]]; then
+		echo "not ok 1 no end of $program: $test (reached ${count:-0} times)"
 	elif [[ ${count:-0} -eq 0 ]]; then
 		echo "not ok 1 not reached by $program: $test"
 	else

@@ -15,7 +15,7 @@ groups() {
 
 # boot GROUP OUT MUTANT...: one guest. Its end says nothing: a bug may have ended it.
 boot() {
-	local out=$2 cpus append corner vendor opts
+	local out=$2 limit=60 name cpus append corner vendor opts
 	read -r cpus append corner vendor < <(awk -v group="$1" '$1 == "@" && $2 == group { print $3, $4, $5, $6 }' \
 		"$EXPECTED")
 	# A shootdown that is under way may take some time. One that leaves out a CPU, longer than this.
@@ -26,8 +26,12 @@ boot() {
 		opts+=" $(idle_states)"
 		run=(guest-corner.sh "$corner" -- "${run[@]}")
 	fi
+	for name in "${@:3}"; do
+		find_mutant "$name"
+		limit=$((limit + $(setting limit 60)))
+	done
 	"$TOP/scripts/boot.sh" --qemu sticky --allow-stale --kernel kernel-mutants --out "$out" \
-		--cpus "$cpus" --append "${append//,/ }" --timeout "$((60 + 30 * ($# - 2)))" \
+		--cpus "$cpus" --append "${append//,/ }" --timeout "$limit" \
 		--qemu-opts "$opts" -- "${run[@]}" >"$out.log" 2>&1 || true
 	touch "$out/output"
 }
