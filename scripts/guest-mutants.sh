@@ -56,7 +56,7 @@ reached() {
 }
 
 run_mutant() { # NAME
-	local log=$OUT/mutant-$1.log before=0 after=0 start=$SECONDS count plan=1 rc=0
+	local log=$OUT/mutant-$1.log before=0 after=0 start=$SECONDS count plan=1 rc=0 run
 	find_mutant "$1"
 	[[ $counter = - ]] || plan=2
 	echo "## test mutant/$1"
@@ -67,14 +67,19 @@ run_mutant() { # NAME
 	enter_state "$state"
 	[[ $counter = - ]] || before=$(counter_is "$counter")
 	echo "$number" >$choice
-	TEST_MS=$(setting ms 1000) TEST_ROUNDS=$(setting rounds 20) timeout -k 5 "$(setting limit 60)" \
-		"$BUILD/selftests/$program" "${filter[@]}" >"$log" 2>&1 || rc=$?
+	for run in $(seq "$(setting runs 1)"); do
+		rc=0
+		TEST_MS=$(setting ms 1000) TEST_ROUNDS=$(setting rounds 20) \
+			timeout -k 5 "$(setting limit 60)" \
+			"$BUILD/selftests/$program" "${filter[@]}" >"$log" 2>&1 || rc=$?
+		! caught "$log" || break
+	done
 	# Also flushes all that is stale.
 	echo 0 >$choice
 	[[ $counter = - ]] || after=$(counter_is "$counter")
 	enter_state absent
 	count=$(reached)
-	echo "# $program: exit $rc, reached ${count:-0} times, $((SECONDS - start)) s"
+	echo "# $program: run $run, exit $rc, reached ${count:-0} times, $((SECONDS - start)) s"
 	sed -nE '/^(not ok|# .*:Expected)/s/^/# /p' "$log" | head -n 3
 	if caught "$log"; then
 		echo "ok 1 caught by $program: $test"

@@ -28,7 +28,7 @@ boot() {
 	fi
 	for name in "${@:3}"; do
 		find_mutant "$name"
-		limit=$((limit + $(setting limit 60)))
+		limit=$((limit + $(setting runs 1) * $(setting limit 60)))
 	done
 	"$TOP/scripts/boot.sh" --qemu sticky --allow-stale --kernel kernel-mutants --out "$out" \
 		--cpus "$cpus" --append "${append//,/ }" --timeout "$limit" \
