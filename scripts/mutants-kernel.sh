@@ -37,6 +37,8 @@ build() {
 
 if ! finished "$to"; then
 	mkdir -p "$CACHE"
+	# Of runs that were killed.
+	find "$CACHE" -maxdepth 1 -name 'tmp-mutants-*' -mmin +240 -exec rm -rf {} +
 	tree=$(mktemp -d "$CACHE/tmp-mutants-XXXXXX")
 	trap 'rm -rf "$tree"' EXIT
 	step "copy and patch the kernel" prepare
