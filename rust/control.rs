@@ -3,7 +3,7 @@
 //! Module parameters, and `/sys/kernel/debug/deferred_flush`.
 
 use crate::core_logic::policy::Policy;
-use crate::{hooks, stats};
+use crate::{hooks, mutants, stats};
 use kernel::debugfs::{Dir, File};
 use kernel::prelude::*;
 use kernel::sync::Mutex;
@@ -22,10 +22,8 @@ pub(crate) struct Settings {
     pub(crate) user_ceiling: u32,
     pub(crate) wait_ceiling: u32,
     pub(crate) credit: u32,
-    /// Deliberate bug: catch-ups do not flush.
-    pub(crate) skip_flush: bool,
-    /// To measure the hooks: armed, but no CPU promises.
-    pub(crate) no_promise: bool,
+    /// A deliberate bug, see `mutants.rs`.
+    pub(crate) debug: u32,
 }
 
 impl Settings {
@@ -53,16 +51,16 @@ impl Settings {
             pr_err!("credit={}: must be 0 to {}\n", credit, MAX_CREDIT);
             return Err(EINVAL);
         }
-        if debug > 2 {
-            pr_err!("debug={}: must be 0 to 2\n", debug);
+        if debug > mutants::LAST {
+            pr_err!("debug={}: must be 0 to {}\n", debug, mutants::LAST);
             return Err(EINVAL);
         }
         if debug != 0 && !cfg!(deferred_flush_debug) {
             pr_err!("debug={}: this module was built without DEBUG=1\n", debug);
             return Err(EINVAL);
         }
-        if debug == 1 {
-            pr_warn!("debug=1: kernel memory will be corrupted\n");
+        if debug != 0 && debug != mutants::NO_PROMISE {
+            pr_warn!("debug={}: kernel memory may be corrupted\n", debug);
         }
         Ok(Self {
             policy,
@@ -70,8 +68,7 @@ impl Settings {
             user_ceiling,
             wait_ceiling,
             credit,
-            skip_flush: debug == 1,
-            no_promise: debug == 2,
+            debug,
         })
     }
 }

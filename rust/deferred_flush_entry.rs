@@ -10,17 +10,19 @@
 
 use core::arch::asm;
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 #[allow(dead_code, unreachable_pub)]
 #[path = "core/mod.rs"]
 mod core_logic;
 #[allow(dead_code)]
+mod mutants;
+#[allow(dead_code)]
 mod percpu;
 
 use core_logic::catch_up::Target;
 use core_logic::engine::{Engine, Flushed, Tlb};
-use core_logic::policy;
+use core_logic::{policy, word};
 use percpu::{deferred_flush_cpu, deferred_flush_local, Cpu, Local};
 
 /// Pages above which a full flush is cheaper, as `tlb_single_page_flush_ceiling` in
@@ -41,10 +43,9 @@ const CREDIT: u64 = 8;
 #[allow(unreachable_pub)]
 pub static deferred_flush_credit: AtomicU64 = AtomicU64::new(CREDIT);
 
-/// Deliberate bug: catch up in the books only.
+/// The deliberate bug of a DEBUG=1 build. Used by the other crate of this module, too.
 #[unsafe(no_mangle)]
-#[allow(unreachable_pub)]
-pub static deferred_flush_skip: AtomicBool = AtomicBool::new(false);
+static deferred_flush_mutants: mutants::Choice = mutants::Choice::none();
 
 /// `enum deferred_flush_how`: only PTI leaves vmalloc and module mappings non-global.
 const HOW_CR3: u32 = 0;
@@ -115,18 +116,12 @@ struct ThisCpu {
     how: u32,
 }
 
-/// Whether the deliberate bug was chosen.
-#[inline(always)]
-fn skip() -> bool {
-    cfg!(deferred_flush_debug) && deferred_flush_skip.load(Ordering::Relaxed)
-}
-
 impl Tlb for ThisCpu {
     /// Also flushes global translations, and those of the current PCID only: the caller in C has
     /// the other ASIDs flushed when they are chosen.
     #[inline(always)]
     fn flush_one(&mut self, addr: u64) {
-        if skip() {
+        if deferred_flush_mutants.is(mutants::SKIP_FLUSH) {
             return;
         }
         // SAFETY: Removing a translation has no effect but time.
@@ -135,7 +130,7 @@ impl Tlb for ThisCpu {
 
     #[inline(always)]
     fn flush_all(&mut self) {
-        if skip() {
+        if deferred_flush_mutants.is(mutants::SKIP_FLUSH) {
             return;
         }
         // No array: an aggregate may become a call to memset().
@@ -171,7 +166,10 @@ impl Target for ThisCpu {
     }
 
     #[inline(always)]
-    fn set_tlb_gen(&mut self, gen: u64) {
+    fn set_tlb_gen(&mut self, mut gen: u64) {
+        if deferred_flush_mutants.is(mutants::NOTES_THE_PRESENT) {
+            gen = deferred_flush_engine.generation();
+        }
         this_cpu_write!(deferred_flush_local, Local, tlb_gen, gen);
     }
 
@@ -204,7 +202,10 @@ impl Target for ThisCpu {
 #[unsafe(link_section = ".noinstr.text")]
 #[allow(unreachable_pub)]
 pub unsafe extern "C" fn deferred_flush_catch_up(how: u32) {
-    let state = this_cpu_read!(deferred_flush_cpu, Cpu, state);
+    let mut state = this_cpu_read!(deferred_flush_cpu, Cpu, state);
+    if word::is_flushed(state) && deferred_flush_mutants.is(mutants::FLUSHED_TO_THE_PRESENT) {
+        state = word::WORK | (deferred_flush_engine.generation() << word::GEN_SHIFT);
+    }
     // INVARIANT: By the safety requirements.
     let mut this = ThisCpu { how };
 

@@ -17,6 +17,8 @@ mod ffi;
 mod hooks;
 mod kunit;
 #[allow(dead_code)]
+mod mutants;
+#[allow(dead_code)]
 mod percpu;
 mod stats;
 
@@ -49,7 +51,7 @@ module! {
         },
         debug: u32 {
             default: 0,
-            description: "For tests, needs a DEBUG=1 build: 1 catch-ups do not flush, 2 arms the hooks but no CPU promises",
+            description: "For tests, needs a DEBUG=1 build: 2 arms the hooks but no CPU promises, others are bugs (0 to 9, default 0)",
         },
     },
 }

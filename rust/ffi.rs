@@ -4,8 +4,9 @@
 
 use crate::core_logic::engine::Engine;
 use crate::core_logic::word;
+use crate::mutants;
 use crate::percpu::{Cpu, Local};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::cpu::CpuId;
 use kernel::error::to_result;
 use kernel::prelude::*;
@@ -58,7 +59,7 @@ mod c {
         // deferred_flush_entry.rs
         pub(super) static deferred_flush_engine: Engine;
         pub(super) static deferred_flush_credit: AtomicU64;
-        pub(super) static deferred_flush_skip: AtomicBool;
+        pub(super) static deferred_flush_mutants: mutants::Choice;
         pub(crate) fn deferred_flush_catch_up(how: u32);
         pub(crate) fn deferred_flush_pays() -> bool;
     }
@@ -85,10 +86,10 @@ pub(crate) fn set_credit(credit: u64) {
     unsafe { &c::deferred_flush_credit }.store(credit, Ordering::Relaxed);
 }
 
-/// Chooses the deliberate bug: catch-ups that do not flush.
-pub(crate) fn set_skip(skip: bool) {
+/// The deliberate bug.
+pub(crate) fn mutants() -> &'static mutants::Choice {
     // SAFETY: As for `engine()`.
-    unsafe { &c::deferred_flush_skip }.store(skip, Ordering::Relaxed);
+    unsafe { &c::deferred_flush_mutants }
 }
 
 /// See `deferred_flush_register()`.

@@ -7,8 +7,8 @@ use crate::control::Settings;
 use crate::core_logic::policy::Policy;
 use crate::core_logic::user::{Flush, Limits, Pending, Range, Recorded};
 use crate::core_logic::word::{self, Verdict};
-use crate::ffi;
 use crate::percpu::Cpu;
+use crate::{ffi, mutants};
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::prelude::*;
 
@@ -128,6 +128,7 @@ unsafe extern "C" fn record(
     let counter = match recorded {
         Recorded::Ranges => &local.user_ranges,
         Recorded::Full => &local.user_full,
+        Recorded::Now if ffi::mutants().is(mutants::NOW_COUNTS_AS_RANGES) => &local.user_ranges,
         Recorded::Now => &local.user_now,
     };
     ffi::count(counter, 1);
@@ -172,11 +173,20 @@ impl Registration {
     /// `EBUSY`: another module is registered, or a kprobe sits on an entry hook. `EOPNOTSUPP`: this
     /// machine does not flush kernel ranges by IPI.
     pub(crate) fn new(settings: &Settings) -> Result<Self> {
-        ffi::engine().set_ceiling(settings.ceiling.into());
-        ffi::set_credit(settings.credit.into());
-        ffi::set_skip(settings.skip_flush);
-        USER_CEILING.store(settings.user_ceiling.into(), Ordering::Relaxed);
-        WAIT_CEILING.store(settings.wait_ceiling.into(), Ordering::Relaxed);
+        let (mut user, mut wait) = (settings.user_ceiling, settings.wait_ceiling);
+
+        ffi::mutants().choose(settings.debug);
+        if !ffi::mutants().is(mutants::CEILING_STAYS) {
+            ffi::engine().set_ceiling(settings.ceiling.into());
+        }
+        if !ffi::mutants().is(mutants::CREDIT_STAYS) {
+            ffi::set_credit(settings.credit.into());
+        }
+        if ffi::mutants().is(mutants::CEILINGS_SWAPPED) {
+            (user, wait) = (wait, user);
+        }
+        USER_CEILING.store(user.into(), Ordering::Relaxed);
+        WAIT_CEILING.store(wait.into(), Ordering::Relaxed);
 
         // SAFETY: The safety sections above are the contract of `struct deferred_flush_ops`.
         unsafe { ffi::register(&OPS) }.inspect_err(|_| {
@@ -185,7 +195,7 @@ impl Registration {
         // INVARIANT: It is registered. If the policy fails, dropping this unregisters.
         let this = Self(());
 
-        if settings.no_promise {
+        if ffi::mutants().is(mutants::NO_PROMISE) {
             ffi::arm()?;
         } else {
             apply(settings.policy)?;
@@ -199,6 +209,9 @@ impl Drop for Registration {
         ffi::end_probes();
         // When this returns, no CPU is away, and none runs a function of this module.
         ffi::unregister();
+        if let (debug @ 1.., count) = ffi::mutants().reached() {
+            pr_info!("debug={}: reached {} times\n", debug, count);
+        }
     }
 }
 
@@ -211,7 +224,9 @@ pub(crate) fn apply(policy: Policy) -> Result {
     if policy != Policy::Off {
         ffi::arm()?;
         for cpu in ffi::possible_cpus() {
-            ffi::set_promise(cpu, policy.promise(ffi::is_isolated(cpu)));
+            let isolated = ffi::is_isolated(cpu) && !ffi::mutants().is(mutants::NOBODY_IS_ISOLATED);
+
+            ffi::set_promise(cpu, policy.promise(isolated));
         }
     }
     Ok(())

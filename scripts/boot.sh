@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # Boot a kernel with virtme-ng, run one command in it as root, and judge the guest.
 # Usage: boot.sh --out DIR [--kernel LINK] [--cpus N] [--memory SIZE] [--append ARGS]
-#        [--timeout SECONDS] [--qemu stock|sticky] [--qemu-opts OPTS] -- COMMAND [ARG]...
+#        [--timeout SECONDS] [--qemu stock|sticky] [--qemu-opts OPTS] [--allow-stale]
+#        -- COMMAND [ARG]...
 # DIR gets console, dmesg, output and status. The command sees it as $OUT, and may write there.
 # sticky (also by QEMU=sticky) is build/qemu, whose TLB forgets nothing; its report is DIR/tlb.
 # DIR/retries is there if it had to be booted again, with the number of retries.
@@ -12,7 +13,7 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-kernel=kernel cpus=4 memory=2G append='' limit=600 out='' qemu_opts='' qemu=${QEMU:-stock}
+kernel=kernel cpus=4 memory=2G append='' limit=600 out='' qemu_opts='' qemu=${QEMU:-stock} stale=''
 while [[ $# -gt 0 ]]; do
 	case $1 in
 	--out) out=$2; shift 2 ;;
@@ -23,6 +24,7 @@ while [[ $# -gt 0 ]]; do
 	--timeout) limit=$2; shift 2 ;;
 	--qemu) qemu=$2; shift 2 ;;
 	--qemu-opts) qemu_opts=$2; shift 2 ;;
+	--allow-stale) stale=allowed; shift ;;
 	--) shift; break ;;
 	*) usage ;;
 	esac
@@ -133,7 +135,7 @@ fail() {
 [[ $rc -ne 124 && $rc -ne 137 ]] || fail "no end after $limit s" 124
 [[ -s $out/status ]] || fail "it died before it had a status"
 "$TOP/scripts/splats.sh" "$out/dmesg" "$out/console" || fail "splat in the kernel log"
-if [[ $qemu = sticky ]]; then
+if [[ $qemu = sticky && -z $stale ]]; then
 	"$TOP/scripts/stale.sh" "$out/tlb" >"$out/tlb.sum" || fail "stale hits, see $out/tlb"
 fi
 exit "$(cat "$out/status")"

@@ -3,7 +3,7 @@
 # In the guest: the selftests in one of the corners, after a look whether it is the one.
 # cpuidle: CPUs idle in the loop of the ACPI processor driver, in any of its states or only in the one
 # that polls. That one is woken without an interrupt, and promises anew many times per tick.
-# Usage: guest-corner.sh numa|64-possible|cpuidle-any|cpuidle-poll STATE...
+# Usage: guest-corner.sh numa|64-possible|cpuidle-any|cpuidle-poll STATE...|-- COMMAND...
 set -euo pipefail
 
 is() { # FILE CONTENTS
@@ -28,7 +28,11 @@ cpuidle-any | cpuidle-poll)
 	;;
 *) sed -n 's/^# Usage: //p' "$0" >&2; exit 2 ;;
 esac
-guest-selftests.sh "$@"
+if [[ $1 = -- ]]; then
+	"${@:2}"
+else
+	guest-selftests.sh "$@"
+fi
 if [[ $corner = cpuidle-* ]]; then
 	grep . /sys/devices/system/cpu/cpu1/cpuidle/state*/{name,usage}
 fi

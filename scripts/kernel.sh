@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Get, patch, configure and build the kernel, in the cache; link it as build/kernel{,-src}.
-# Usage: kernel.sh [--mainline] [--config FRAGMENT]... [--name NAME]
+# Usage: kernel.sh [--mainline|--mutants] [--config FRAGMENT]... [--name NAME]
 #        --mainline  without the patches; --name: link build/NAME and build/NAME-src instead
+#        --mutants   with selftests/mutants on top, as build/kernel-mutants or NAME; only the image
 # Settings: KDIR=        a built tree, used as it is
 #           KERNEL_SRC=  a source tree, copied. Without both: Debian's archive, upstream's release, git
 #           KERNEL_SHA256=  of upstream's tarball, instead of its signature
@@ -12,10 +13,11 @@ set -euo pipefail
 
 patches=("$TOP"/patches/linux-"$KERNEL_SERIES"/*.patch)
 configs=("$TOP/scripts/configs/base.config")
-name=kernel
+name=kernel mutants=''
 while [[ $# -gt 0 ]]; do
 	case $1 in
 	--mainline) patches=(); shift ;;
+	--mutants) mutants=1 name=kernel-mutants; shift ;;
 	--config) configs+=("$2"); shift 2 ;;
 	--name) name=$2; shift 2 ;;
 	*) usage ;;
@@ -31,6 +33,7 @@ link() {
 
 # --- a tree given by the user, built already
 if [[ -n ${KDIR:-} ]]; then
+	[[ -z $mutants ]] || die "mutants are made from the sources: without KDIR="
 	# Again: only now is all installed that it is compared with.
 	python3 -B "$TOP/scripts/settings.py" || exit
 	src=$KDIR
@@ -170,4 +173,5 @@ make_kernel() {
 	cp "$LOG" "$out/build.log"
 }
 entry "$out" make_kernel
+[[ -z $mutants ]] || exec "$TOP/scripts/mutants-kernel.sh" "$src" "$out" "$name"
 link "$src" "$out"

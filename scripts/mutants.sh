@@ -1,97 +1,103 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Kernels with one deliberate bug each (selftests/mutants), on the machine whose TLB forgets nothing:
-# each has to be caught. Prints one line per expectation, "ok|not ok|skip NAME".
-# Usage: mutants.sh       Settings: MUTANT_MINUTES=  leave out those that would take longer than this
-# Exit:  0 if all could be tried; the lines say how it went.
+# Deliberate bugs (selftests/mutants), on the sticky QEMU: each has to be caught by its test.
+# Prints what guest-mutants.sh prints, and what became of those with which the guest died.
+# Usage: mutants.sh [GROUP|MUTANT]...      default: all; list: names the groups
+# Needs build/kernel-mutants (kernel.sh --mutants), build/module*, build/selftests and build/qemu.
+# Exit:  0 if all were caught.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
+. "$TOP/scripts/mutants-lib.sh"
 
-mutants=$TOP/selftests/mutants
-src=$(realpath "$BUILD/kernel-src")
-out=$(realpath "$BUILD/kernel")
-[[ $out = "$src"/* ]] || die "mutants are made from a tree in the cache: without KDIR="
-base=$CACHE/mutants-$(echo "$src $out" | hash_of)
-
-# A private copy; only what a mutant changes is built again. Links cost nothing: patch breaks them.
-copy_tree() {
-	begin "$base/tree"
-	find "$src" -mindepth 1 -maxdepth 1 ! -name 'out-*' ! -name "${out##*/}" ! -name .finished -exec cp -al -t "$base/tree" {} + &&
-		cp -a "$out" "$base/tree/out" || return 1
-	# objtool and the Rust crates know where they are built, and all objects depend on objtool.
-	kernel_make "$base/tree" O="$base/tree/out" prepare &&
-		find "$base/tree/out/tools" -type f -exec touch -r "$out/tools/objtool/objtool" {} + &&
-		finish "$base/tree"
+groups() {
+	awk '$1 == "@" { print $2 }' "$EXPECTED"
 }
 
-build_mutant() { # PATCH TO
-	local rc=0
-	finished "$base/tree" || copy_tree || return 1
-	patch -d "$base/tree" -p1 -N -F0 --no-backup-if-mismatch <"$1" ||
-		{ rm -rf "$base/tree"; return 1; }
-	kernel_make "$base/tree" O="$base/tree/out" bzImage || rc=$?
-	patch -d "$base/tree" -p1 -R -F0 --no-backup-if-mismatch <"$1" || rc=1
-	if [[ $rc -ne 0 ]]; then
-		rm -rf "$base/tree"
-		return 1
-	fi
-	begin "$2"
-	mkdir -p "$2/arch/x86/boot"
-	cp "$base/tree/out/arch/x86/boot/bzImage" "$2/arch/x86/boot"
-	finish "$2"
-}
-
-# A shootdown that is under way may take some time. One that leaves out a CPU, longer than this.
-grace="-global max-x86_64-cpu.x-tlb-grace-ms=100"
-export TEST_ROUNDS=20
-rm -f "$BUILD"/mutant-*
-while read -r name append state program test counter; do
-	[[ $name != \#* && -n $name ]] || continue
-	# A kernel to build, and up to three guests.
-	if [[ $((SECONDS / 60 + 4)) -gt ${MUTANT_MINUTES:-1000000} ]]; then
-		echo "skip mutant/$name: no time left, run make check-mutants"
-		continue
-	fi
-	patch=$mutants/$name.patch
-	image=$base/$(hash_of <"$patch")
-	finished "$image" || step "build the mutant $name" build_mutant "$patch" "$image" >&2
-	ln -sfn "$image" "$BUILD/mutant-$name"
-
-	# It has to fail: what counts is how. The bug may kill the guest, or the test, before it says so.
-	guest=$BUILD/guest/mutant-$name
-	start=$SECONDS
-	# To be counted, what is stale has to be used for longer than that.
-	export TEST_MS=200
-	[[ $counter = - ]] || TEST_MS=1500
-	# FIXTURE.VARIANT.TEST, or just TEST.
-	filter="-t $test"
-	[[ $test != *.* ]] || filter="-r $test"
-	test=${test##*.}
-	# CORNER/STATE, or just STATE.
-	run=(guest-selftests.sh "$state") opts=$grace
-	if [[ $state = */* ]]; then
-		run=(guest-corner.sh "${state%/*}" "${state#*/}")
+# boot GROUP OUT MUTANT...: one guest. Its end says nothing: a bug may have ended it.
+boot() {
+	local out=$2 limit=60 name cpus append corner vendor opts
+	read -r cpus append corner vendor < <(awk -v group="$1" '$1 == "@" && $2 == group { print $3, $4, $5, $6 }' \
+		"$EXPECTED")
+	# A shootdown that is under way may take some time. One that leaves out a CPU, longer than this.
+	opts="-global max-x86_64-cpu.x-tlb-grace-ms=100"
+	[[ $vendor = - ]] || opts+=" -global max-x86_64-cpu.vendor=$vendor"
+	local run=(guest-mutants.sh "$1" "${@:3}")
+	if [[ $corner != - ]]; then
 		opts+=" $(idle_states)"
+		run=(guest-corner.sh "$corner" -- "${run[@]}")
 	fi
-	verdict="not ok"
-	for _ in 1 2 3; do
-		TESTS=$program TEST_ARGS="$filter" "$TOP/scripts/boot.sh" --qemu sticky \
-			--kernel "mutant-$name" --out "$guest" --cpus 4 --append "${append//,/ }" \
-			--timeout 300 --qemu-opts "$opts" -- \
-			"${run[@]}" >"$BUILD/log/mutant-$name.log" 2>&1 || true
-		# What is looked for in all of them is called stale, or can be read.
-		if grep -qsE "^# .*:$test:Expected 0 .*(stale|can_read)" "$guest/output"; then
-			verdict=ok
-			break
+	for name in "${@:3}"; do
+		find_mutant "$name"
+		limit=$((limit + $(setting runs 1) * $(setting limit 60)))
+	done
+	"$TOP/scripts/boot.sh" --qemu sticky --allow-stale --kernel kernel-mutants --out "$out" \
+		--cpus "$cpus" --append "${append//,/ }" --timeout "$limit" \
+		--qemu-opts "$opts" -- "${run[@]}" >"$out.log" 2>&1 || true
+	touch "$out/output"
+}
+
+# The sections of those that have come to an end; their names in the array done.
+collect() { # OUTPUT
+	awk '/^## test / { text = "" } { text = text $0 "\n" } /^## exit / { printf "%s", text; text = "" }' "$1"
+	mapfile -t ended < <(awk '/^## test / { name = $3 } /^## exit / { sub("mutant/", "", name); print name }' "$1")
+}
+
+# died NAME LOG TRIES: the guest is gone, and what the test has said until then is all there is.
+died() {
+	echo "## test mutant/$1"
+	echo "TAP version 13"
+	echo "1..1"
+	if caught "$2"; then
+		echo "ok 1 caught by $program: $test, and the guest died ($3 boots)"
+	else
+		echo "not ok 1 the guest died before $program said so: $test ($3 boots)"
+	fi
+	echo "## exit 0"
+}
+
+run_group() { # GROUP MUTANT...
+	local group=$1 out=$BUILD/guest/mutants-$1 tries=1 name ended
+	local left=("${@:2}")
+	while [[ ${#left[@]} -gt 0 ]]; do
+		boot "$group" "$out" "${left[@]}"
+		collect "$out/output"
+		left=("${left[@]:${#ended[@]}}")
+		[[ ${#left[@]} -gt 0 ]] || break
+		[[ ${#ended[@]} -eq 0 ]] || tries=1
+		# This one was running, unless the guest never came up.
+		name=${left[0]}
+		find_mutant "$name"
+		if caught "$out/mutant-$name.log" || [[ $tries -ge $(setting tries 1) ]]; then
+			died "$name" "$out/mutant-$name.log" "$tries"
+			left=("${left[@]:1}")
+			tries=1
+		else
+			tries=$((tries + 1))
+			echo "# mutant $name: the guest died, boot number $tries"
 		fi
 	done
-	note "mutant $name: $((SECONDS - start)) s" >&2
-	echo "$verdict mutant/$name: $test fails ($append)"
-	[[ $counter != - ]] || continue
-	sums=$("$TOP/scripts/stale.sh" "$guest/tlb" 2>/dev/null) || true
-	if grep -qE "\b$counter=[1-9]" <<<"$sums"; then
-		echo "ok mutant/$name: $counter is not 0"
+}
+
+mkdir -p "$BUILD/guest"
+[[ -e $BUILD/kernel-mutants ]] || die "no build/kernel-mutants: run scripts/kernel.sh --mutants"
+if [[ ${1:-} = list ]]; then
+	groups
+	exit
+fi
+[[ $# -gt 0 ]] || mapfile -t all < <(groups)
+results=$BUILD/report/mutants.tap
+mkdir -p "${results%/*}"
+for what in "${@:-${all[@]}}"; do
+	start=$SECONDS
+	mapfile -t wanted < <(names "$what")
+	if [[ ${#wanted[@]} -eq 0 ]]; then
+		find_mutant "$what"
+		wanted=("$what")
 	else
-		echo "not ok mutant/$name: $counter is not 0"
+		group=$what
 	fi
-done <"$mutants/expected"
+	# shellcheck disable=SC2153 # find_mutant sets it
+	run_group "$group" "${wanted[@]}"
+	note "mutants of $what: $((SECONDS - start)) s" >&2
+done | tee "$results"
+! grep -q '^not ok' "$results"
