@@ -15,6 +15,7 @@ make -s -C "$TOP/selftests/machine" OUTPUT="$machine" all "$machine/cpuidle.aml"
 bare() {
 	rc=0
 	: >"$machine/output"
+	# shellcheck disable=SC2046 # several options
 	timeout --foreground 120 "$BUILD/qemu/qemu-system-x86_64" $(firmware) \
 		-M pc -m 3G -smp 1 -nodefaults -display none -accel tcg -no-reboot \
 		-cpu "max,x-tlb-report=$machine/tlb,$2" -debugcon "file:$machine/output" \
