@@ -2,6 +2,7 @@
 """Runs one scenario, or one build, and says what came of it."""
 
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -212,6 +213,8 @@ class Runner:
             output = self.out(scenario) / "output"
             outcome.retries = int(text_of(self.out(scenario) / "retries").strip() or 0)
         text = text_of(output)
+        # What a script on the host says of guests that it had to boot again.
+        outcome.retries += len(re.findall(r"^# .*: the guest died, boot number", text, re.MULTILINE))
         sections = ktap.sections(text)
         if scenario.broken:
             outcome.results = self._broken(scenario, text)

@@ -33,7 +33,9 @@ control_objtool__call() {
 	local tree out
 	tree=$(rust_copy objtool)
 	out=$(scratch objtool-out)
-	sed -i 's|^    let state = this_cpu_read|    escape();\n&|' "$tree/rust/deferred_flush_entry.rs"
+	sed -i -E 's|^    let (mut )?state = this_cpu_read|    escape();\n&|' "$tree/rust/deferred_flush_entry.rs"
+	! cmp -s "$TOP/rust/deferred_flush_entry.rs" "$tree/rust/deferred_flush_entry.rs" ||
+		die "nothing planted"
 	cat >>"$tree/rust/deferred_flush_entry.rs" <<-END
 		#[inline(never)]
 		fn escape() {

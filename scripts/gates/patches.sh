@@ -146,7 +146,8 @@ small_source() {
 	mkdir -p "$1/arch/x86"
 	touch "$1/Kbuild"
 	seq 1 20 >"$1/arch/x86/numbers"
-	echo 'mrproper:' >"$1/Makefile"
+	printf 'VERSION = %s\nPATCHLEVEL = %s\nmrproper:\n' "${KERNEL_SERIES%.*}" "${KERNEL_SERIES#*.}" \
+		>"$1/Makefile"
 }
 
 # hunk LINE...: the patch of a file in it
@@ -178,33 +179,34 @@ gate_bad_patch() { # [TREE]
 		grep -q '^0002-.*does not apply to this kernel' "$dir/out" ||
 			die "$case: the patch is not named"
 		[[ $(grep -c '^error: ' "$dir/out") -eq 1 ]] || die "$case: not one error"
-		[[ -z $(find "$dir/cache" -name 'src-*') ]] || die "$case: a tree stays in the cache"
+		[[ -z $(find "$dir/cache" -type d -name 'src-*') ]] || die "$case: a tree stays in the cache"
 	done
 }
 
-# kernel_fault SED-SCRIPT PATTERN: in kernel.sh
-kernel_fault() {
-	local tree
+# script_fault FILE SED-SCRIPT PATTERN: in scripts/FILE
+script_fault() {
+	local tree file=scripts/$1
+	shift
 	tree=$(scratch bad-patch-tree)
 	cp -r "$TOP/scripts" "$tree"
-	sed -i "$1" "$tree/scripts/kernel.sh"
-	! cmp -s "$TOP/scripts/kernel.sh" "$tree/scripts/kernel.sh" || die "nothing planted"
+	sed -i "$1" "$tree/$file"
+	! cmp -s "$TOP/$file" "$tree/$file" || die "nothing planted"
 	fails_for "$2" bad-patch "$tree"
 }
 
 control_bad_patch__goes_on() {
-	kernel_fault '/does not apply to this kernel/s/return 1/true/' 'gone: the patch is not named'
+	script_fault lib.sh '/does not apply to this/s/return 1/true/' 'gone: the patch is not named'
 }
 
 control_bad_patch__stays() {
 	# shellcheck disable=SC2016
-	kernel_fault '/^prepare_source/,/^}/s/rm -rf "$src"/true/' 'gone: a tree stays in the cache'
+	script_fault kernel.sh '/^prepare_source/,/^}/s/rm -rf "$src"/true/' 'gone: a tree stays in the cache'
 }
 
 control_bad_patch__fuzz() {
-	kernel_fault 's/ -F0 / /' 'fuzz: the patch is not named'
+	script_fault lib.sh 's/ -F0 / /' 'fuzz: the patch is not named'
 }
 
 control_bad_patch__no_script() {
-	kernel_fault '1iexit 1' 'not even the first patch was tried'
+	script_fault kernel.sh '1iexit 1' 'not even the first patch was tried'
 }

@@ -151,7 +151,7 @@ class Trees(scratch.ScratchCase):
 class Scripts(scratch.ScratchCase):
     """The scripts ask."""
 
-    SCRIPTS = ("demo.sh", "soak.sh", "measure.sh", "check-debug.sh", "kernel.sh", "qemu.sh",
+    SCRIPTS = ("demo.sh", "soak.sh", "measure.sh", "kernel.sh", "qemu.sh",
                "module.sh", "setup.sh", "clean-cache.sh")
 
     def one_error(self, result: tuple[int, str], text: str) -> None:
@@ -196,7 +196,7 @@ class Scripts(scratch.ScratchCase):
         self.one_error(self.run_script(f"{link}/scripts/demo.sh"), f"the checkout {bad}: a path with ' '")
 
     def test_arguments_that_nobody_reads(self) -> None:
-        for script in ("demo.sh", "soak.sh", "measure.sh", "check-debug.sh", "qemu.sh", "setup.sh"):
+        for script in ("demo.sh", "soak.sh", "measure.sh", "qemu.sh", "setup.sh"):
             with self.subTest(script=script):
                 rc, output = self.run_script(script, "nonsense")
                 self.assertEqual(2, rc)
