@@ -14,7 +14,7 @@ patches=("$TOP"/selftests/mutants/*.patch)
 key=$({ echo "${src##*/} ${out##*/}"; grep -h "^[-+@ ]" "${patches[@]}"; } | hash_of)
 to=$CACHE/mutants-$key
 
-# Under a name of its own until it is finished, so that what an interrupted run leaves is not used.
+# In a tree of its own, which goes afterwards: what an interrupted run leaves is not used.
 prepare() {
 	# Links cost nothing: patch breaks them.
 	find "$src" -mindepth 1 -maxdepth 1 ! -name 'out-*' ! -name .finished -exec cp -al -t "$tree" {} + &&
@@ -28,23 +28,21 @@ prepare() {
 build() {
 	kernel_make "$tree" O="$tree/out" bzImage || return 1
 	# Only now does make know what they were: as for the series.
-	! grep -E '^[^ ]*: warning:|: warning: ' "$BUILD/log/build-the-mutants.log" || return 1
-	mkdir -p "$tree/result/arch/x86/boot" &&
-		cp "$tree/out/arch/x86/boot/bzImage" "$tree/result/arch/x86/boot" &&
-		cp "$tree/out/System.map" "$tree/out/.config" "$tree/result" &&
-		rm -rf "$to" && finish "$tree/result" && mv -T "$tree/result" "$to"
+	! grep -E '^[^ ]*: warning:|: warning: ' "$LOG" || return 1
+	mkdir -p "$to/arch/x86/boot" &&
+		cp "$tree/out/arch/x86/boot/bzImage" "$to/arch/x86/boot" &&
+		cp "$tree/out/System.map" "$tree/out/.config" "$to"
 }
 
-if ! finished "$to"; then
-	mkdir -p "$CACHE"
+make_kernel() {
+	need_space 1500 "the kernel with the mutants"
 	# Of runs that were killed.
 	find "$CACHE" -maxdepth 1 -name 'tmp-mutants-*' -mmin +240 -exec rm -rf {} +
 	tree=$(mktemp -d "$CACHE/tmp-mutants-XXXXXX")
 	trap 'rm -rf "$tree"' EXIT
 	step "copy and patch the kernel" prepare
 	step "build the mutants" build
-fi
-# When it was used last (clean-cache.sh).
-touch "$to/.finished"
+}
+entry "$to" make_kernel
 mkdir -p "$BUILD"
 ln -sfn "$to" "$BUILD/$name"
