@@ -211,8 +211,9 @@ symbols() {
 }
 
 # A function that only a later patch adds leaves a hole that compiling does not show. What these
-# objects want has to be in one that is built here, or in the finished kernel outside of the series.
-unresolved() { # OUT CONFIG
+# objects want has to be in one that is built here, or in the finished kernel outside of the series; or
+# else no later patch may name it, as with what another configuration has elsewhere.
+unresolved() { # OUT CONFIG PREFIX
 	cd "$kernel"
 	touched "${patches[@]}" | objects on >"$work/$2.all"
 	symbols defined <"$work/$2.all" >"$work/$2.series"
@@ -224,7 +225,9 @@ unresolved() { # OUT CONFIG
 	find . -name '*.o' -not -path './tools/*' | symbols defined |
 		sort -u - "$work/$2.there" >"$work/$2.defined"
 	# The decompressor is a program of its own.
-	grep -v '^arch/x86/boot/' "$work/$2.list" | symbols undefined | comm -23 - "$work/$2.defined"
+	grep -v '^arch/x86/boot/' "$work/$2.list" | symbols undefined | comm -23 - "$work/$2.defined" |
+		comm -12 - <(cat /dev/null "${patches[@]:$3 + 1}" | sed -n 's/^+//p' |
+			grep -oE '[A-Za-z_][A-Za-z0-9_]*' | sort -u)
 }
 
 # build PREFIX CONFIG
@@ -250,12 +253,12 @@ build() {
 	for object in "${list[@]}"; do
 		[[ -e $out/$object ]] || die "$object was not built"
 	done
-	missing=$(unresolved "$out" "$2")
+	missing=$(unresolved "$out" "$2" "$1")
 	if [[ -n $missing ]]; then
 		echo "== build what later patches touch"
 		mapfile -t list < <(touched "${patches[@]}" | objects "$2")
 		kernel_make "$tree" O="$out" "${kconfig[@]}" "${list[@]}"
-		missing=$(unresolved "$out" "$2")
+		missing=$(unresolved "$out" "$2" "$1")
 	fi
 	[[ -z $missing ]] || die "undefined until a later patch: ${missing//$'\n'/ }"
 	# Only now: what is interrupted leaves nothing.

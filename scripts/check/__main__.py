@@ -33,6 +33,8 @@ from store import Outcome, Store
 
 TOP = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("BUILD") or TOP / "build")
+# A guest boots on one core, and its tests wait for much of the time.
+OVERCOMMIT = 2
 # Short forms: the mutants show that they see enough.
 DEFAULTS = {"TEST_MS": "300", "TEST_ROUNDS": "40"}
 
@@ -138,7 +140,7 @@ class Check:
             needs = s.builds() | ({s.baseline} if s.baseline else set())
             tasks.append(Task(s.name, s.threads(cores), lambda s=s: self.test(s), needs,
                               s.seconds, ranks[s.name]))
-        schedule = Schedule(tasks, cores, self.drop,
+        schedule = Schedule(tasks, OVERCOMMIT * cores, self.drop,
                             deadline=self.start + 60 * minutes if minutes else None)
 
         def interrupted(_number, _frame) -> None:
