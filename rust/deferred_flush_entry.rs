@@ -166,10 +166,7 @@ impl Target for ThisCpu {
     }
 
     #[inline(always)]
-    fn set_tlb_gen(&mut self, mut gen: u64) {
-        if deferred_flush_mutants.is(mutants::NOTES_THE_PRESENT) {
-            gen = deferred_flush_engine.generation();
-        }
+    fn set_tlb_gen(&mut self, gen: u64) {
         this_cpu_write!(deferred_flush_local, Local, tlb_gen, gen);
     }
 
@@ -202,10 +199,7 @@ impl Target for ThisCpu {
 #[unsafe(link_section = ".noinstr.text")]
 #[allow(unreachable_pub)]
 pub unsafe extern "C" fn deferred_flush_catch_up(how: u32) {
-    let mut state = this_cpu_read!(deferred_flush_cpu, Cpu, state);
-    if word::is_flushed(state) && deferred_flush_mutants.is(mutants::FLUSHED_TO_THE_PRESENT) {
-        state = word::WORK | (deferred_flush_engine.generation() << word::GEN_SHIFT);
-    }
+    let state = this_cpu_read!(deferred_flush_cpu, Cpu, state);
     // INVARIANT: By the safety requirements.
     let mut this = ThisCpu { how };
 

@@ -179,9 +179,7 @@ impl Registration {
         if !ffi::mutants().is(mutants::CEILING_STAYS) {
             ffi::engine().set_ceiling(settings.ceiling.into());
         }
-        if !ffi::mutants().is(mutants::CREDIT_STAYS) {
-            ffi::set_credit(settings.credit.into());
-        }
+        ffi::set_credit(settings.credit.into());
         if ffi::mutants().is(mutants::CEILINGS_SWAPPED) {
             (user, wait) = (wait, user);
         }

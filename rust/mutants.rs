@@ -10,23 +10,17 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 pub(crate) const SKIP_FLUSH: u32 = 1;
 /// Not a bug, but to measure the hooks: armed, and no CPU promises.
 pub(crate) const NO_PROMISE: u32 = 2;
-/// What the entry code has flushed counts up to the present generation, not to that in the word.
-pub(crate) const FLUSHED_TO_THE_PRESENT: u32 = 3;
-/// After a catch-up the present generation is noted, not the one that was read before it.
-pub(crate) const NOTES_THE_PRESENT: u32 = 4;
 /// The parameter `ceiling` changes nothing.
-pub(crate) const CEILING_STAYS: u32 = 5;
+pub(crate) const CEILING_STAYS: u32 = 3;
 /// The parameters `user_ceiling` and `wait_ceiling` change places.
-pub(crate) const CEILINGS_SWAPPED: u32 = 6;
+pub(crate) const CEILINGS_SWAPPED: u32 = 4;
 /// What is flushed at once counts as left to the exit to user mode.
-pub(crate) const NOW_COUNTS_AS_RANGES: u32 = 7;
+pub(crate) const NOW_COUNTS_AS_RANGES: u32 = 5;
 /// No CPU is taken for an isolated one.
-pub(crate) const NOBODY_IS_ISOLATED: u32 = 8;
-/// The parameter `credit` changes nothing.
-pub(crate) const CREDIT_STAYS: u32 = 9;
+pub(crate) const NOBODY_IS_ISOLATED: u32 = 6;
 
 /// The largest number.
-pub(crate) const LAST: u32 = CREDIT_STAYS;
+pub(crate) const LAST: u32 = NOBODY_IS_ISOLATED;
 
 /// The bug that was chosen, if any.
 #[repr(C)]

@@ -7,7 +7,7 @@ set -euo pipefail
 
 out=$(realpath "$BUILD/kernel-mainline")
 src=$(realpath "$BUILD/kernel-mainline-src")
-to=$out/kselftests
+to=$out/kselftests-$(hash_of <"$0")
 
 build() {
 	local set

@@ -16,6 +16,8 @@ groups() {
 # boot GROUP OUT MUTANT...: one guest. Its end says nothing: a bug may have ended it.
 boot() {
 	local out=$2 limit=60 name cpus append corner vendor opts
+	# Nothing of an earlier run counts.
+	rm -rf "$out"
 	read -r cpus append corner vendor < <(awk -v group="$1" '$1 == "@" && $2 == group { print $3, $4, $5, $6 }' \
 		"$EXPECTED")
 	# A shootdown that is under way may take some time. One that leaves out a CPU, longer than this.
@@ -85,7 +87,7 @@ if [[ ${1:-} = list ]]; then
 	exit
 fi
 [[ $# -gt 0 ]] || mapfile -t all < <(groups)
-results=$BUILD/report/mutants.tap
+results=$BUILD/report/mutants-${1:-all}.tap
 mkdir -p "${results%/*}"
 for what in "${@:-${all[@]}}"; do
 	start=$SECONDS

@@ -70,7 +70,7 @@ refuses "ceiling_out_of_range" ceiling=4097 "ceiling=4097: must be"
 refuses "user_ceiling_out_of_range" user_ceiling=4097 "user_ceiling=4097: must be"
 refuses "wait_ceiling_out_of_range" wait_ceiling=4097 "wait_ceiling=4097: must be"
 refuses "credit_out_of_range" credit=1000001 "credit=1000001: must be"
-refuses "debug_out_of_range" debug=10 "debug=10: must be"
+refuses "debug_out_of_range" debug=7 "debug=7: must be"
 refuses "debug_needs_a_debug_build" debug=1 "debug=1: this module was built without"
 
 check "noise_for_parameters_is_refused" fuzz_parameters

@@ -35,6 +35,8 @@ TOP = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("BUILD") or TOP / "build")
 # A guest boots on one core, and its tests wait for much of the time.
 OVERCOMMIT = 2
+# Seconds that have to be left for it.
+SLOW_BUILDS = {"mainline": 600, "debug": 900, "mutants": 300, "kselftests": 120}
 # Short forms: the mutants show that they see enough.
 DEFAULTS = {"TEST_MS": "300", "TEST_ROUNDS": "40"}
 
@@ -63,6 +65,7 @@ class Check:
         self.not_run: dict[str, str] = {}
         self.keys: dict[str, str] = {}
         self.lock = threading.Lock()
+        self.sources = ""
         self.start = time.monotonic()
 
     def say(self, text: str) -> None:
@@ -93,9 +96,11 @@ class Check:
             if not outcome:
                 outcome = self.runner.run(scenario, baseline)
                 if not self.children.stopped:
-                    self.store.put(key, outcome)
+                    # What was built, or is run, may be of before an edit.
+                    if Inputs(TOP, BUILD).sources() == self.sources:
+                        self.store.put(key, outcome)
                     self.store.ran(outcome, key)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # pylint: disable=broad-exception-caught
             key = ""
             outcome = Outcome(scenario.name, [Result("runner", FAILED, repr(error))])
         if self.children.stopped:
@@ -133,8 +138,10 @@ class Check:
         ranks = plan.ranks(self.scenarios, self.level, self.store, self._key)
         # Their values are kept, and what is not there yet will be built.
         self.inputs = Inputs(TOP, BUILD)
+        self.sources = self.inputs.sources()
         # First, and with one core, so that what is single-threaded runs beside them.
-        tasks = [Task(name, 1, lambda name=name: self.build(name), set(ARTIFACTS[name]), rank=-1)
+        tasks = [Task(name, 1, lambda name=name: self.build(name), set(ARTIFACTS[name]),
+                      SLOW_BUILDS.get(name, 0), rank=-1)
                  for name in artifacts(self.scenarios)]
         for s in self.scenarios:
             needs = s.builds() | ({s.baseline} if s.baseline else set())
@@ -159,6 +166,9 @@ class Check:
         return self._report()
 
     def _report(self) -> int:
+        for s in self.scenarios:
+            if s.name not in self.outcomes and s.name not in self.not_run:
+                self.outcomes[s.name] = Outcome(s.name, [Result("ends", FAILED, "no result")])
         outcomes = [self.outcomes[s.name] for s in self.scenarios if s.name in self.outcomes]
         seconds = time.monotonic() - self.start
         report.save(BUILD / "report", outcomes, self.not_run, seconds)
@@ -168,7 +178,7 @@ class Check:
         print()
         print(report.skips(outcomes), end="")
         print(report.named("cached", [o.name for o in outcomes if o.cached]), end="")
-        print(report.named("not run, no time left", list(self.not_run)), end="")
+        print(report.named("not run", [f"{n} ({why})" for n, why in self.not_run.items()]), end="")
         print(report.named("passed after a retry",
                            [o.name for o in outcomes if o.retries and not o.failed]), end="")
         print(report.slowest(outcomes), end="")
@@ -209,13 +219,16 @@ def main(arguments: list[str]) -> int:
             del os.environ["TESTS"]
         else:
             chosen = plan.of_level(scenarios, level, store)
-        if os.environ.get("KDIR"):
-            chosen = [s for s in chosen if not s.needs() & {"mutants", "debug"}]
+        foreign = [s.name for s in chosen if os.environ.get("KDIR") and
+                   s.needs() & {"mainline", "mutants", "debug", "kselftests"}]
+        store.fresh |= bool(os.environ.get("KDIR"))
         store.expire()
     except ListError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return Check(chosen, level, store).run()
+    check = Check([s for s in chosen if s.name not in foreign], level, store)
+    check.not_run = {name: "KDIR=" for name in foreign}
+    return check.run()
 
 
 if __name__ == "__main__":

@@ -32,7 +32,8 @@ SOURCES = {
     "setup": [],
 }
 # Settings that reach a test.
-SETTINGS = ("TEST_MS", "TEST_ROUNDS", "ROUNDS", "ACCEL", "KDIR", "KERNEL_SRC", "QEMU_SRC")
+SETTINGS = ("TEST_MS", "TEST_ROUNDS", "TEST_ARGS", "ROUNDS", "ACCEL", "KDIR", "KERNEL_SRC", "QEMU_SRC",
+            "QEMU_FIRMWARE", "RUST_PREFIX", "STATIC_BIN", "LOOM_MAX_PREEMPTIONS", "PROPTEST_CASES")
 
 
 def digest(*parts: str | bytes) -> str:
@@ -106,13 +107,25 @@ class Inputs:
             packages = subprocess.run(["dpkg-query", "-W"], check=True, capture_output=True).stdout
         except (OSError, subprocess.CalledProcessError):
             packages = Path("/etc/os-release").read_bytes()
+        tools = []
+        for tool in ("cargo", "rustc"):
+            try:
+                done = subprocess.run([tool, "-Vv"], check=False, capture_output=True)
+                tools.append(done.stdout)
+            except OSError:
+                tools.append(b"")
         model = ""
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith(("model name", "flags")):
                 model = line
                 if line.startswith("flags"):
                     break
-        return digest(packages, model, str(os.cpu_count()), str(os.access("/dev/kvm", os.W_OK)))
+        return digest(packages, *tools, model, str(os.cpu_count()), str(os.access("/dev/kvm", os.W_OK)))
+
+    def sources(self) -> str:
+        """Of all that the artifacts and scenarios of this tree are made of."""
+        return digest(*(self.file(self.top / name)
+                        for name in ("rust", "selftests", "scripts", "patches", "Kbuild")))
 
     def key(self, scenario: Scenario, baseline: str = "") -> str:
         """Of one scenario; baseline is the key of the one that it is compared with."""
@@ -134,6 +147,11 @@ class Inputs:
         if scenario.guest:
             commands += ["boot.sh", "guest.sh"]
             files |= {self.top / "selftests/Makefile", *(self.top / "selftests").glob("*.h")}
+            if scenario.run:
+                # The script may run any of them.
+                files.add(self.top / "selftests")
+            if "unloaded" in scenario.states:
+                files |= set(self.closure("selftests", "load_unload.sh"))
             for test in scenario.tests:
                 files |= set(self.closure("selftests", test.partition("@")[0]))
         for command in filter(None, commands):

@@ -55,15 +55,17 @@ class Parser:
         self.printer = kunit_printer.null_printer
 
     def _leaves(self, test, prefix: str) -> list[Result]:
+        status_of = self.kunit.TestStatus
         if test.subtests:
             name = f"{prefix}/{test.name}" if test.name != "main" else prefix
             results = [leaf for sub in test.subtests for leaf in self._leaves(sub, name)]
-            if test.counts.errors and all(leaf.status != FAILED for leaf in results):
-                results.append(Result(name, FAILED, "its KTAP is not in order"))
+            bad = test.counts.errors or test.name != "main" and test.status == status_of.FAILURE
+            if bad and all(leaf.status != FAILED for leaf in results):
+                results.append(Result(name, FAILED, "it failed as a whole, or its KTAP is not in order"))
             return results
         status = {
-            self.kunit.TestStatus.SUCCESS: OK,
-            self.kunit.TestStatus.SKIPPED: SKIPPED,
+            status_of.SUCCESS: OK,
+            status_of.SKIPPED: SKIPPED,
         }.get(test.status, FAILED)
         why = test.skip_reason if status == SKIPPED else ""
         if status == FAILED:
@@ -77,12 +79,12 @@ class Parser:
             rest = "did not end"
         else:
             rest = f"exit {section.exit}"
-        skip = next((line for line in section.lines if line.startswith("1..0 # SKIP")), None)
-        if skip and section.exit in (KSFT_PASS, KSFT_SKIP):
-            return [Result(name, SKIPPED, skip.removeprefix("1..0 # SKIP").strip())]
         plan = next((int(m.group(1)) for line in section.lines if (m := PLAN.match(line))), None)
         # The parser stops at the end of the plan.
         seen = sum(1 for line in section.lines if TOP_LEVEL_RESULT.match(line))
+        skip = next((line for line in section.lines if line.startswith("1..0 # SKIP")), None)
+        if skip and seen == 0 and section.exit in (KSFT_PASS, KSFT_SKIP):
+            return [Result(name, SKIPPED, skip.removeprefix("1..0 # SKIP").strip())]
         if plan is None or seen == 0:
             why = "\n".join([rest, *section.lines[-20:]])
             return [Result(name, FAILED, why)]

@@ -3,6 +3,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -15,6 +16,8 @@ from ktap import FAILED, OK, Result
 from scenario import KERNELS, Scenario
 from store import Outcome
 
+# In these states the module is loaded, and its KUnit suites run.
+LOADS = {"off", "always", "adaptive", "unloaded"}
 # Lines of a log that are shown for a failure.
 TAIL = 60
 
@@ -169,6 +172,8 @@ class Runner:
 
     def _once(self, scenario: Scenario, baseline: Outcome | None) -> Outcome:
         log = self.log(scenario.name)
+        # Nothing of an earlier run counts.
+        shutil.rmtree(self.out(scenario), ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix="df-") as tmp:
             values = {"build": str(self.build), "out": str(self.out(scenario)), "tmp": tmp}
             command = self._command(scenario, values)
@@ -224,7 +229,10 @@ class Runner:
             for section in sections:
                 outcome.results += self.parser.section(section, "")
             if scenario.guest:
-                outcome.results += self.parser.kunit_log(text_of(self.out(scenario) / "dmesg"))
+                kunit = self.parser.kunit_log(text_of(self.out(scenario) / "dmesg"))
+                outcome.results += kunit
+                if not kunit and LOADS & set(scenario.states):
+                    outcome.results.append(Result("kunit", FAILED, "no suite in the kernel log"))
         elif scenario.format == "exits":
             self._exits(outcome, sections, baseline)
         if not scenario.broken:
@@ -242,6 +250,9 @@ class Runner:
                 outcome.results.append(Result(what, OK))
         if outcome.failed:
             outcome.tail = tail(log)
+            if scenario.guest and not outcome.tail:
+                # It ended in order; otherwise boot.sh has shown it.
+                outcome.tail = tail(self.out(scenario) / "console", 20)
         return outcome
 
     @staticmethod

@@ -28,8 +28,8 @@ ARTIFACTS = {
     "modules": ("kernel",),
     "qemu": ("setup",),
     "machine": ("setup",),
-    "mainline": ("setup",),
-    "debug": ("setup",),
+    "mainline": ("modules",),
+    "debug": ("modules",),
     "mutants": ("modules",),
     "kselftests": ("mainline",),
 }

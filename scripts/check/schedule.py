@@ -37,6 +37,8 @@ class Schedule:
         self.ended: queue.Queue[tuple[Task, bool]] = queue.Queue()
         self.running: list[Task] = []
         self.stopped = False
+        # Dropped for lack of time, and what needs it is, too.
+        self.late: set[str] = set()
 
     def _start(self, task: Task) -> None:
         def body() -> None:
@@ -55,15 +57,18 @@ class Schedule:
         while again:
             again = False
             for task in list(self.waiting):
+                late_need = next((n for n in sorted(task.needs) if n in self.late), None)
                 bad = next((n for n in sorted(task.needs)
                             if n not in known or self.finished.get(n) is False), None)
-                late = (self.deadline is not None and
-                        self.clock() + task.seconds > self.deadline)
+                late = late_need or (self.deadline is not None and
+                                     self.clock() + task.seconds > self.deadline)
                 if bad or late or self.stopped:
                     self.waiting.remove(task)
                     self.finished[task.name] = False
-                    self.dropped(task, f"{bad} failed" if bad else
-                                 "stopped" if self.stopped else "no time left")
+                    if late and not self.stopped:
+                        self.late.add(task.name)
+                    self.dropped(task, "stopped" if self.stopped else
+                                 "no time left" if late else f"{bad} failed")
                     again = True
 
     def _ready(self) -> Task | None:

@@ -84,7 +84,10 @@ class Store:
         return self.folder / "history" / (name.replace("/", "-") + ".json")
 
     def ran(self, outcome: Outcome, key: str) -> None:
-        """Remembers that a scenario has just run."""
+        """Remembers that a scenario has just run. One that failed has to come first the next time."""
+        if outcome.failed:
+            self._history(outcome.name).unlink(missing_ok=True)
+            return
         write(self._history(outcome.name), json.dumps(
             {"time": self.now, "key": key, "seconds": outcome.seconds}))
 

@@ -75,6 +75,14 @@ class Programs(unittest.TestCase):
                 "    ok 1 a\n    not ok 2 b\nnot ok 1 s\n")
         self.assertEqual(self.statuses(text, 1), [("t/s: a", OK), ("t/s: b", FAILED)])
 
+    def test_a_suite_that_fails_as_a_whole(self):
+        text = ("KTAP version 1\n1..1\n    KTAP version 1\n    # Subtest: s\n    1..1\n"
+                "    ok 1 a\nnot ok 1 s\n")
+        self.assertIn(FAILED, dict(self.statuses(text)).values())
+
+    def test_a_failure_in_front_of_a_skip_of_all(self):
+        self.assertIn(FAILED, dict(self.statuses("TAP version 13\nnot ok 1 a\n1..0 # SKIP x\n")).values())
+
     def test_what_is_emitted_is_read_again(self):
         results = [ktap.Result("a", OK), ktap.Result("b", FAILED, "why"), ktap.Result("c", SKIPPED, "no")]
         self.assertEqual(self.statuses(ktap.emit(results), 1),

@@ -43,7 +43,7 @@ class Scripts(unittest.TestCase):
     def guest(self, text, **other):
         """boot.sh is called with --out DIR first."""
         self.script("boot.sh", f'out=$2\nmkdir -p "$out"\n{text}')
-        other = {"format": "ktap", "states": ["always"], "tests": ["t"], **other}
+        other = {"format": "ktap", "states": ["absent"], "tests": ["t"], **other}
         return self.runner.run(Scenario("g", "c", "check", 1, machine="sticky", kernel="patched",
                                         cpus=1, **other), other.get("base"))
 
@@ -108,6 +108,13 @@ class Scripts(unittest.TestCase):
     def test_kunit_counts(self):
         log = 'printf "[ 1.0] KTAP version 1\\n1..1\\nnot ok 1 u\\n" >"$out/dmesg"\n'
         self.assertTrue(self.guest(self.TAP + log).failed)
+
+    def test_no_kunit_is_no_pass_where_the_module_is_loaded(self):
+        self.assertTrue(self.guest(self.TAP, states=["always"]).failed)
+
+    def test_what_an_earlier_run_left_does_not_count(self):
+        self.assertFalse(self.guest(self.TAP).failed)
+        self.assertTrue(self.guest("exit 0").failed)
 
     def test_retries_of_the_boot_are_counted(self):
         self.assertEqual(self.guest(self.TAP + 'echo 2 >"$out/retries"').retries, 2)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import support
 import plan
+from ktap import OK, Result
 from scenario import ListError, Scenario, artifacts, read, select
 from store import Outcome, Store
 
@@ -40,6 +41,25 @@ class List(unittest.TestCase):
                    and not re.search(rf'["@ :]{p.stem}(_32|\.sh)?["@ ]', text)]
         self.assertEqual(missing, [])
 
+    def test_every_mutant_is_run(self):
+        folder = support.TOP / "selftests/mutants"
+        text = (support.CHECK / "scenarios.toml").read_text(encoding="utf-8")
+        groups, lines = [], []
+        for line in (folder / "expected").read_text(encoding="utf-8").splitlines():
+            words = line.split()
+            if words and words[0] == "@":
+                groups.append(words[1])
+            elif words and not line.startswith("#"):
+                lines.append(words[0])
+                self.assertIn(words[1], groups)
+        self.assertEqual([g for g in groups if f'"mutants.sh {g}"' not in text], [])
+        patches = {p.stem for p in folder.glob("*.patch")} - {"0000-select"}
+        self.assertEqual(patches - set(lines), set())
+        # 1 and 2 are a control, and for measuring.
+        source = (support.TOP / "rust/mutants.rs").read_text(encoding="utf-8")
+        numbers = set(re.findall(r"const \w+: u32 = (\d+);", source)) - {"1", "2"}
+        self.assertEqual(numbers, {n.split("-")[1] for n in lines if n.startswith("module-")})
+
     def test_good(self):
         self.assertEqual([s.name for s in self.read(HOST, GUEST)], ["h", "g"])
 
@@ -71,6 +91,11 @@ class List(unittest.TestCase):
                 self.read(*([table] if table else []))
         with self.assertRaisesRegex(ListError, "twice"):
             self.read(HOST, HOST)
+
+
+def passed(name):
+    """An outcome that is remembered."""
+    return Outcome(name, [Result("a", OK)])
 
 
 def scenario(name, level="check", seconds=10, **other):
@@ -111,7 +136,7 @@ class Choice(unittest.TestCase):
     def test_rotation_takes_what_waited_longest(self):
         some = [scenario(name, "rotate", 100) for name in "abc"] + [scenario("d", "all")]
         for now, name in enumerate("bac"):
-            Store(self.folder, False, 100.0 + now).ran(Outcome(name, []), "key")
+            Store(self.folder, False, 100.0 + now).ran(passed(name), "key")
         store = Store(self.folder, False)
         self.assertEqual([s.name for s in plan.of_level(some, "check", store)], ["b"])
         self.assertEqual(plan.of_level(some, "all", store), some)
@@ -120,7 +145,7 @@ class Choice(unittest.TestCase):
         some = [scenario(name, "all") for name in ("old", "older", "changed", "never")]
         some.append(scenario("first"))
         for now, name in ((300.0, "old"), (200.0, "older"), (400.0, "changed")):
-            Store(self.folder, False, now).ran(Outcome(name, []), "key")
+            Store(self.folder, False, now).ran(passed(name), "key")
         store = Store(self.folder, False)
         found = plan.ranks(some, "all", store, lambda s: "new" if s.name == "changed" else "key")
         self.assertEqual(sorted(found, key=lambda n: found[n]),

@@ -79,6 +79,11 @@ class Tasks(unittest.TestCase):
                      clock=lambda: 0.0, deadline=5.0)
         self.assertEqual((self.order, self.dropped), (["short"], {"long": "no time left"}))
 
+    def test_what_needs_something_late_is_late(self):
+        self.run_all([self.task("build", seconds=9), self.task("test", needs=["build"])],
+                     clock=lambda: 0.0, deadline=5.0)
+        self.assertEqual(self.dropped, {"build": "no time left", "test": "no time left"})
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -4,6 +4,7 @@
 import dataclasses
 import tempfile
 import unittest
+import unittest.mock
 from pathlib import Path
 
 import support
@@ -76,9 +77,14 @@ class Kept(unittest.TestCase):
         (self.folder / "key.json").write_text("{", encoding="utf-8")
         self.assertIsNone(self.store().get("key"))
 
+    def test_a_failure_comes_first_the_next_time(self):
+        self.store().ran(Outcome("a/b", [Result("a", OK)]), "key")
+        self.store().ran(Outcome("a/b", [Result("a", FAILED)]), "key")
+        self.assertEqual(self.store().last("a/b")["time"], 0.0)
+
     def test_history(self):
         self.assertEqual(self.store().last("a/b")["time"], 0.0)
-        self.store().ran(Outcome("a/b", [], 7.0), "key")
+        self.store().ran(Outcome("a/b", [Result("a", OK)], 7.0), "key")
         self.assertEqual(self.store().last("a/b"), {"time": 1000.0, "key": "key", "seconds": 7.0})
 
 
@@ -132,6 +138,23 @@ class Keys(unittest.TestCase):
             with self.subTest(name):
                 self.setUp()
                 self.assertTrue(self.changes(name))
+
+    def test_a_script_may_run_any_test(self):
+        script = dataclasses.replace(self.guest, states=[], tests=[], run="guest-selftests.sh")
+        self.assertTrue(self.changes("selftests/apart.c", script))
+
+    def test_unloaded_runs_a_test_of_its_own(self):
+        (self.top / "selftests/load_unload.sh").write_text("", encoding="utf-8")
+        unloaded = dataclasses.replace(self.guest, states=["unloaded"])
+        self.assertFalse(self.changes("selftests/load_unload.sh"))
+        (self.top / "selftests/load_unload.sh").write_text("", encoding="utf-8")
+        self.assertTrue(self.changes("selftests/load_unload.sh", unloaded))
+
+    def test_settings_count(self):
+        before = self.key()
+        for name in ("TEST_ARGS", "TEST_MS"):
+            with unittest.mock.patch.dict("os.environ", {name: "1"}):
+                self.assertNotEqual(self.key(), before)
 
     def test_stays_with_what_it_does_not_run(self):
         for name in ("selftests/apart.c", "scripts/other.sh"):
