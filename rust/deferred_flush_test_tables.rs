@@ -100,13 +100,15 @@ pub(super) fn reuse(value: u64) -> Result<bool> {
 
 /// Tries to allocate `table`. If it is to be had, who takes it for a page table finds another page.
 fn allocate(table: *mut c_void, user: bool) -> Result<bool> {
-    let target = Page::alloc_page(GFP_KERNEL)?;
     let mut spare = KVec::with_capacity(TABLE_TRIES, GFP_KERNEL)?;
 
     for _ in 0..TABLE_TRIES {
         let page = Page::alloc_page(GFP_KERNEL)?;
 
         if page.as_ptr().cast() == table {
+            // Not before: that could be the table itself, which is the first to be had.
+            let target = Page::alloc_page(GFP_KERNEL)?;
+
             // SAFETY: Both are pages of our own.
             unsafe { c::deferred_flush_test_fill_table(table, target.as_ptr().cast(), user) };
             *TABLE.lock() = Some((page, target));
