@@ -69,7 +69,7 @@ run_mutant() { # NAME
 	echo "$number" >$choice
 	for run in $(seq "$(setting runs 1)"); do
 		rc=0
-		TEST_MS=$(setting ms 1000) TEST_ROUNDS=$(setting rounds 20) \
+		TEST_MS=$(setting ms "${TEST_MS:-300}") TEST_ROUNDS=$(setting rounds 20) \
 			timeout -k 5 "$(setting limit 60)" \
 			"$BUILD/selftests/$program" "${filter[@]}" >"$log" 2>&1 || rc=$?
 		! caught "$log" || break

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Instructions per system call, entry and exit included: mainline against the patched kernel with the
 # module absent, off, armed without a promise, always and adaptive. RDTSC counts instructions under -icount.
-# With PTI and PCIDs on our QEMU, with PTI and without PCIDs, and without PTI.
+# With PTI and PCIDs on the sticky QEMU, with PTI and without PCIDs, and without PTI.
 # Usage: measure.sh
 # Exit:  0; 1 if something failed; 2 for wrong settings.
 set -euo pipefail
@@ -19,7 +19,7 @@ mkdir -p "$BUILD/report"
 json=$BUILD/report/instructions.json
 values=$BUILD/report/instructions.txt
 : >"$values"
-# Only our QEMU has PCIDs.
+# Only the sticky QEMU has PCIDs.
 for machine in "pcid sticky pti=on" "nopcid stock pti=on" "nopti stock pti=off"; do
 	read -r name qemu append <<<"$machine"
 	for kernel in kernel-mainline kernel; do

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * tlb_counters: print what the never-forgetting TLB of our QEMU has counted on
+ * tlb_counters: print what the never-forgetting TLB of the sticky QEMU has counted on
  * all CPUs so far, "name=value ..." in one line; nothing on any other machine.
  */
 #include <stdio.h>

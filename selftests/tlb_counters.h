@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The counters of the never-forgetting TLB of our QEMU, of patches/qemu-7.2. */
+/* The counters of the never-forgetting TLB of the sticky QEMU, of patches/qemu-7.2. */
 #ifndef TLB_COUNTERS_H
 #define TLB_COUNTERS_H
 
