@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # Everything is done by scripts/; this names it. KDIR= (a built tree) or KERNEL_SRC= (a source
-# tree) may be given to all of them.
+# tree) may be given to all of them; what needs another kernel is left out then.
 
 .PHONY: help demo check check-all check-host check-debug check-mutants check-mainline measure soak \
 	kernel qemu modules selftests bundle clean clean-cache
@@ -53,4 +53,4 @@ clean-cache:
 	@scripts/clean-cache.sh
 
 clean:
-	@scripts/session.py rm -rf build
+	@scripts/session.py rm -rf "$(or $(BUILD),build)"
