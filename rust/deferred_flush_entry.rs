@@ -22,7 +22,7 @@ mod percpu;
 
 use core_logic::catch_up::Target;
 use core_logic::engine::{Engine, Flushed, Tlb};
-use core_logic::{policy, word};
+use core_logic::policy;
 use percpu::{deferred_flush_cpu, deferred_flush_local, Cpu, Local};
 
 /// Pages above which a full flush is cheaper, as `tlb_single_page_flush_ceiling` in
