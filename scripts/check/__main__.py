@@ -139,15 +139,16 @@ class Check:
         # Their values are kept, and what is not there yet will be built.
         self.inputs = Inputs(TOP, BUILD)
         self.sources = self.inputs.sources()
-        # First, and with one core, so that what is single-threaded runs beside them.
-        tasks = [Task(name, 1, lambda name=name: self.build(name), set(ARTIFACTS[name]),
+        # First, and with something single-threaded beside them.
+        room = OVERCOMMIT * cores
+        tasks = [Task(name, room - 1, lambda name=name: self.build(name), set(ARTIFACTS[name]),
                       SLOW_BUILDS.get(name, 0), rank=-1)
                  for name in artifacts(self.scenarios)]
         for s in self.scenarios:
             needs = s.builds() | ({s.baseline} if s.baseline else set())
             tasks.append(Task(s.name, s.threads(cores), lambda s=s: self.test(s), needs,
                               s.seconds, ranks[s.name]))
-        schedule = Schedule(tasks, OVERCOMMIT * cores, self.drop,
+        schedule = Schedule(tasks, room, self.drop,
                             deadline=self.start + 60 * minutes if minutes else None)
 
         def interrupted(_number, _frame) -> None:
