@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """What the result of a scenario depends on, as a key.
 
-The key of a kernel or QEMU is the name of its folder in the cache, which is made of the contents of
-all that went into it.  Modules and test programs count by their sources: the scenario that builds
+The key of a kernel or QEMU is the name of its folder in the cache, which is made of its sources, its
+patches, its configuration and the versions of the compilers.  Modules and test programs count by their sources: the scenario that builds
 them anew with the same compiler gets the same.  The guest's root is the host's, so that the host's
 packages count, too.
 """
