@@ -49,9 +49,9 @@ if [ -z "${MODULE_DIR:-}" ]; then
 fi
 export MODULE_DIR
 
-# complete FILE: the TAP of a program, with all of its results and no bad one. A program whose memory is
+# all_passed FILE: the TAP of a program, with all of its results and no bad one. A program whose memory is
 # wrong may end with status 0 in the middle.
-complete() {
+all_passed() {
 	plan=$(sed -n 's/^1\.\.\([0-9]*\).*/\1/p' "$1" | head -n 1)
 	[ -n "$plan" ] && [ "$(grep -cE '^(not )?ok [0-9]' "$1")" -eq "$plan" ] && ! grep -q '^not ok' "$1"
 }

@@ -18,7 +18,7 @@ for program in "$@"; do
 	rc=0
 	"$program" >./program_32.txt 2>&1 || rc=$?
 	sed 's/^/# /' ./program_32.txt
-	if [ "$rc" -eq 0 ] && complete ./program_32.txt; then
+	if [ "$rc" -eq 0 ] && all_passed ./program_32.txt; then
 		ktap_test_pass "${program##*/}"
 	else
 		ktap_test_fail "${program##*/}"

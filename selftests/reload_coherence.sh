@@ -29,7 +29,7 @@ rc=0
 for variant in user idle; do
 	"$here/vfree_coherence" -r vfree_coherence.$variant.syscall_sees_the_new_mapping \
 		>./coherence.txt 2>&1 || rc=1
-	complete ./coherence.txt || rc=1
+	all_passed ./coherence.txt || rc=1
 	# A TAP of its own: as comments.
 	sed 's/^/# /' ./coherence.txt
 done

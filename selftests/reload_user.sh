@@ -42,7 +42,7 @@ run() { # NAME PROGRAM ARGUMENT...
 	"$here/$program" "$@" >./reload.txt 2>&1 || rc=$?
 	# A TAP of its own: as comments.
 	sed 's/^/# /' ./reload.txt
-	if [ "$rc" -eq 0 ] && complete ./reload.txt; then ktap_test_pass "$name"; else ktap_test_fail "$name"; fi
+	if [ "$rc" -eq 0 ] && all_passed ./reload.txt; then ktap_test_pass "$name"; else ktap_test_fail "$name"; fi
 }
 
 run "user_flushes" user_flush -v syscall
