@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * /dev/deferred_flush_test (rust/deferred_flush_test_main.rs), and what the
+ * /dev/deferred_flush_test (rust/test_module/deferred_flush_test.rs), and what the
  * storms share: pinned threads and counts of interrupts.
  */
 #ifndef DEFERRED_FLUSH_TEST_H

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Writes the broken twins of `tests/loom.rs`: copies of `rust/core` with one change each, and the
+//! Writes the broken twins of `tests/loom.rs`: copies of `rust/protocol` with one change each, and the
 //! tests that have to fail with them.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// One change to the files in `rust/core`, and how it has to show.
+/// One change to the files in `rust/protocol`, and how it has to show.
 struct Twin {
     name: &'static str,
     file: &'static str,
@@ -55,14 +55,14 @@ fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap());
     let (mut modules, mut tests) = (String::new(), String::new());
 
-    println!("cargo:rerun-if-changed=../core");
+    println!("cargo:rerun-if-changed=../protocol");
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=twins.rs");
     for twin in TWINS {
         let name = twin.name;
         let dir = out.join(name);
 
-        copy(twin, &home.join("../core"), &dir);
+        copy(twin, &home.join("../protocol"), &dir);
         modules += &format!("#[path = {:?}]\npub mod {name};\n", dir.join("mod.rs"));
         tests += &format!(
             "#[allow(dead_code)]\n\

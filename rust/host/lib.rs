@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The files of `rust/core`, as the kernel compiles them, for tests on the host.
+//! The files of `rust/protocol`, as the kernel compiles them, for tests on the host.
 
 #![cfg_attr(not(loom), no_std)]
 #![warn(missing_docs)]
 
-#[path = "../core/mod.rs"]
-mod core_logic;
-pub use core_logic::*;
+#[path = "../protocol/mod.rs"]
+mod protocol;
+pub use protocol::*;
 
 /// Copies of them with one change each, which `build.rs` wrote.
 #[cfg(loom)]

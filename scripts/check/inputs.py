@@ -136,7 +136,7 @@ class Inputs:
         for name in wanted:
             # Mainline's results depend on nothing of ours but the test module.
             if name == "modules" and scenario.kernel == "mainline":
-                parts += [self.file(p) for p in sorted((self.top / "rust").glob("deferred_flush_test*"))]
+                parts += [self.file(p) for p in sorted((self.top / "rust/test_module").iterdir())]
             else:
                 parts.append(self.artifact(name))
         files: set[Path] = set()

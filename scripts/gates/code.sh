@@ -162,7 +162,7 @@ gate_one_promise() { # [SOURCE [TREE]]
 		drivers/idle include kernel mm >"$dir/kernel"
 	mentions 'AWAY|deferred_flush_cpu' "$tree" rust >"$dir/all"
 	# A model of it, and what is only for tests.
-	grep -vE '^rust/(host/|kunit.rs|.*_test_)' "$dir/all" >"$dir/module"
+	grep -vE '^rust/(host/|module/kunit.rs|test_module/)' "$dir/all" >"$dir/module"
 	mapfile -t kernel <"$dir/kernel"
 	mapfile -t module <"$dir/module"
 	[[ ${#kernel[@]} -gt 0 ]] || die "nothing in $src"
@@ -214,12 +214,12 @@ control_one_promise__gone() {
 control_one_promise__rust() {
 	local tree
 	tree=$(rust_copy one-promise)
-	cat >>"$tree/rust/core/engine.rs" <<-'END'
+	cat >>"$tree/rust/protocol/engine.rs" <<-'END'
 		pub fn planted(word: &AtomicU64) {
 		    word.fetch_or(AWAY, Ordering::Relaxed);
 		}
 	END
-	fails_for '^> rust/core/engine.rs planted fetch_or' one-promise "$BUILD/kernel-src" "$tree"
+	fails_for '^> rust/protocol/engine.rs planted fetch_or' one-promise "$BUILD/kernel-src" "$tree"
 }
 
 control_one_promise__no_source() {

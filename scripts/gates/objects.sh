@@ -13,10 +13,10 @@ gate_objtool() { # [KERNEL [MODULE]...]
 	sees 'leaves .noinstr.text section' "${check[@]}" "$dir/escape.o"
 	names=$(awk '/link_section = "\.noinstr\.text"/ { next_one = 1 }
 		next_one && match($0, /fn [a-z_]+/) { print substr($0, RSTART + 3, RLENGTH - 3); next_one = 0 }' \
-		"$TOP/rust/deferred_flush_entry.rs")
-	[[ -n $names ]] || die "no function in rust/deferred_flush_entry.rs is to be in .noinstr.text"
+		"$TOP/rust/entry/deferred_flush_entry.rs")
+	[[ -n $names ]] || die "no function in rust/entry/deferred_flush_entry.rs is to be in .noinstr.text"
 	for module in "${modules[@]}"; do
-		object=$module/rust/deferred_flush_entry.o ko=$module/rust/deferred_flush.ko
+		object=$module/rust/entry/deferred_flush_entry.o ko=$module/rust/deferred_flush.ko
 		[[ -s $object && -s $ko ]] || die "no $object, or no $ko"
 		"${check[@]}" "$object"
 		objdump -t "$ko" >"$dir/symbols"
@@ -33,17 +33,17 @@ control_objtool__call() {
 	local tree out
 	tree=$(rust_copy objtool)
 	out=$(scratch objtool-out)
-	sed -i -E 's|^    let (mut )?state = this_cpu_read|    escape();\n&|' "$tree/rust/deferred_flush_entry.rs"
-	! cmp -s "$TOP/rust/deferred_flush_entry.rs" "$tree/rust/deferred_flush_entry.rs" ||
+	sed -i -E 's|^    let (mut )?state = this_cpu_read|    escape();\n&|' "$tree/rust/entry/deferred_flush_entry.rs"
+	! cmp -s "$TOP/rust/entry/deferred_flush_entry.rs" "$tree/rust/entry/deferred_flush_entry.rs" ||
 		die "nothing planted"
-	cat >>"$tree/rust/deferred_flush_entry.rs" <<-END
+	cat >>"$tree/rust/entry/deferred_flush_entry.rs" <<-END
 		#[inline(never)]
 		fn escape() {
 		    core::sync::atomic::fence(Ordering::SeqCst);
 		}
 	END
 	kernel_make "$(realpath "$BUILD/kernel-src")" O="$(realpath "$BUILD/kernel")" M="$tree" \
-		MO="$out" rust/deferred_flush_entry.o
+		MO="$out" rust/entry/deferred_flush_entry.o
 	cp "$BUILD/module/rust/deferred_flush.ko" "$out/rust"
 	fails_for 'deferred_flush_catch_up.*: call to .*escape.* leaves .noinstr.text section' \
 		objtool "$BUILD/kernel" "$out"
@@ -52,8 +52,8 @@ control_objtool__call() {
 control_objtool__no_section() {
 	local dir
 	dir=$(scratch objtool-out)
-	mkdir "$dir/rust"
-	cp "$BUILD/module/rust/deferred_flush_entry.o" "$dir/rust"
+	mkdir -p "$dir/rust/entry"
+	cp "$BUILD/module/rust/entry/deferred_flush_entry.o" "$dir/rust/entry"
 	objcopy --rename-section .noinstr.text=.text "$BUILD/module/rust/deferred_flush.ko" \
 		"$dir/rust/deferred_flush.ko"
 	fails_for 'deferred_flush_catch_up is not in .noinstr.text' objtool "$BUILD/kernel" "$dir"

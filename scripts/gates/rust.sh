@@ -29,8 +29,8 @@ gate_rustfmt() { # [TREE]
 control_rustfmt__format() {
 	local tree
 	tree=$(rust_copy rustfmt)
-	sed -i 's/^pub fn /pub  fn /' "$tree/rust/core/word.rs"
-	fails_for '^Diff in .*/rust/core/word.rs' rustfmt "$tree"
+	sed -i 's/^pub fn /pub  fn /' "$tree/rust/protocol/word.rs"
+	fails_for '^Diff in .*/rust/protocol/word.rs' rustfmt "$tree"
 }
 
 control_rustfmt__no_files() {
@@ -58,7 +58,7 @@ control_rustfmt__silent() {
 # The crates, by what Kbuild builds of them.
 crates() { # TREE
 	local object
-	grep -oE '[a-z_]+\.o' "$1/rust/Kbuild" | sort -u | while read -r object; do
+	grep -oE '[a-z_/]+\.o' "$1/rust/Kbuild" | sort -u | while read -r object; do
 		[[ ! -e $1/rust/${object%.o}.rs ]] || echo "rust/$object"
 	done
 }
@@ -85,7 +85,7 @@ gate_clippy() { # [TREE]
 control_clippy__lint() {
 	local tree
 	tree=$(rust_copy clippy)
-	echo 'pub fn planted(x: u64) -> u64 { return x.clone(); }' >>"$tree/rust/core/word.rs"
+	echo 'pub fn planted(x: u64) -> u64 { return x.clone(); }' >>"$tree/rust/protocol/word.rs"
 	fails_for 'needless.return' clippy "$tree"
 }
 
@@ -127,7 +127,7 @@ gate_rustdoc() { # [TREE]
 control_rustdoc__link() {
 	local tree
 	tree=$(rust_copy rustdoc)
-	sed -i '0,/^\/\/\/ /s//\/\/\/ See [`nowhere`]. /' "$tree/rust/core/engine.rs"
+	sed -i '0,/^\/\/\/ /s//\/\/\/ See [`nowhere`]. /' "$tree/rust/protocol/engine.rs"
 	fails_for 'unresolved link to `nowhere`' rustdoc "$tree"
 }
 

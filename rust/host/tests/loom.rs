@@ -4,11 +4,11 @@
 //!
 //! One CPU promises and comes back, others begin shootdowns. Its TLB may fill at any time with
 //! what a page walk may see at that time, also right behind a flush. The word, the engine, the log
-//! and the catch-up are the files of `rust/core`; what is C or assembly is written down in
+//! and the catch-up are the files of `rust/protocol`; what is C or assembly is written down in
 //! `loom/model.rs`.
 //!
 //! Each model has broken twins, which must fail: one with a [`Bug`] in what is C or assembly, or a
-//! copy of `rust/core` with one change (`../twins.rs`).
+//! copy of `rust/protocol` with one change (`../twins.rs`).
 //!
 //! What is not here: INVLPG and MOV to CR3 as serializing instructions (a flush is a point in the
 //! program order of its thread), and IPIs as such (an initiator that gets [`Verdict::Ipi`] has its

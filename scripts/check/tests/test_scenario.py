@@ -56,7 +56,7 @@ class List(unittest.TestCase):
         patches = {p.stem for p in folder.glob("*.patch")} - {"0000-select"}
         self.assertEqual(patches - set(lines), set())
         # 1 and 2 are a control, and for measuring.
-        source = (support.TOP / "rust/mutants.rs").read_text(encoding="utf-8")
+        source = (support.TOP / "rust/entry/mutants.rs").read_text(encoding="utf-8")
         numbers = set(re.findall(r"const \w+: u32 = (\d+);", source)) - {"1", "2"}
         self.assertEqual(numbers, {n.split("-")[1] for n in lines if n.startswith("module-")})
 

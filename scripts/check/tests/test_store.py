@@ -100,7 +100,7 @@ class Keys(unittest.TestCase):
             "scripts/guest-selftests.sh": "sources guest-lib.sh", "scripts/guest-lib.sh": "",
             "scripts/module.sh": "", "selftests/Makefile": "", "selftests/common.h": "",
             "selftests/storm.c": "int main", "selftests/isolated.sh": "runs storm",
-            "selftests/apart.c": "", "rust/core/word.rs": "", "rust/deferred_flush_test_main.rs": "",
+            "selftests/apart.c": "", "rust/protocol/word.rs": "", "rust/test_module/deferred_flush_test.rs": "",
             "Kbuild": "",
         }.items():
             path = self.top / name
@@ -134,7 +134,7 @@ class Keys(unittest.TestCase):
     def test_changes_with_what_it_runs(self):
         for name in ("selftests/storm.c", "selftests/isolated.sh", "selftests/common.h",
                      "scripts/boot.sh", "scripts/guest.sh", "scripts/guest-lib.sh",
-                     "rust/core/word.rs"):
+                     "rust/protocol/word.rs"):
             with self.subTest(name):
                 self.setUp()
                 self.assertTrue(self.changes(name))
@@ -181,11 +181,11 @@ class Keys(unittest.TestCase):
 
     def test_mainline_depends_on_little(self):
         mainline = dataclasses.replace(self.guest, kernel="mainline")
-        self.assertFalse(self.changes("rust/core/word.rs", mainline))
+        self.assertFalse(self.changes("rust/protocol/word.rs", mainline))
         before = self.key(mainline)
         self.link("kernel", "b/out-1")
         self.assertEqual(self.key(mainline), before)
-        self.assertTrue(self.changes("rust/deferred_flush_test_main.rs", mainline))
+        self.assertTrue(self.changes("rust/test_module/deferred_flush_test.rs", mainline))
 
     def test_digest_keeps_parts_apart(self):
         self.assertNotEqual(digest("ab", "c"), digest("a", "bc"))

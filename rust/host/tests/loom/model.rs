@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-// What happens on a machine. `code` is `rust/core`, or a broken twin of it.
+// What happens on a machine. `code` is `rust/protocol`, or a broken twin of it.
 
 use code::log::{Log, SLOTS};
 use code::range::PageRange;

@@ -28,7 +28,6 @@ module! {
     license: "GPL",
 }
 
-#[path = "deferred_flush_test_tables.rs"]
 mod tables;
 
 mod c {

@@ -8,7 +8,7 @@
 
 #include <asm/deferred_flush.h>
 
-#include "deferred_flush_shim.h"
+#include "shim.h"
 
 /* 0 if the page of @cpu could be given a data breakpoint, which is not left there. */
 int deferred_flush_kunit_breakpoint(unsigned int cpu)

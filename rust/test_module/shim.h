@@ -10,7 +10,7 @@ struct page;
  * Pages of the area that is freed and mapped anew.  Many, as some translations
  * get lost on the way to the reading; and a number that hardly anybody else
  * uses, so that vmalloc has one free area of that size, and gives it back.
- * The other side is AREA_PAGES in deferred_flush_test_main.rs.
+ * The other side is AREA_PAGES in deferred_flush_test.rs.
  */
 #define DEFERRED_FLUSH_TEST_PAGES 29
 

@@ -4,9 +4,9 @@
 
 use crate::asid::catch_up_asid;
 use crate::control::Settings;
-use crate::core_logic::policy::Policy;
-use crate::core_logic::user::{Flush, Limits, Pending, Range, Recorded};
-use crate::core_logic::word::{self, Verdict};
+use crate::protocol::policy::Policy;
+use crate::protocol::user::{Flush, Limits, Pending, Range, Recorded};
+use crate::protocol::word::{self, Verdict};
 use crate::percpu::Cpu;
 use crate::{ffi, mutants};
 use core::sync::atomic::{AtomicU64, Ordering};

@@ -15,18 +15,18 @@
 #include <asm/deferred_flush.h>
 #include <asm/deferred_flush_ops.h>
 
-#include "deferred_flush_shim.h"
+#include "shim.h"
 
 #define CREATE_TRACE_POINTS
 #include "deferred_flush_trace.h"
 
-/* As percpu.rs and core/user.rs have them. */
+/* As percpu.rs and protocol/user.rs have them. */
 static_assert(offsetof(struct deferred_flush_cpu, range_bytes) == 16);
 static_assert(offsetof(struct deferred_flush_cpu, ranges) == 24);
 static_assert(sizeof_field(struct deferred_flush_cpu, ranges) == 4 * 24);
 static_assert(offsetof(struct deferred_flush_local, credit) == 14 * 8);
 static_assert(sizeof(struct deferred_flush_local) == 23 * 8);
-/* As core/policy.rs. */
+/* As protocol/policy.rs. */
 static_assert(DEFERRED_FLUSH_PROMISE_USER == 1 && DEFERRED_FLUSH_PROMISE_IDLE == 2 &&
 	      DEFERRED_FLUSH_PROMISE_ASK == 4);
 

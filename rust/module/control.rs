@@ -2,7 +2,7 @@
 
 //! Module parameters, and `/sys/kernel/debug/deferred_flush`.
 
-use crate::core_logic::policy::Policy;
+use crate::protocol::policy::Policy;
 use crate::{hooks, mutants, stats};
 use kernel::debugfs::{Dir, File};
 use kernel::prelude::*;

@@ -3,7 +3,7 @@
 //! The per-CPU variables of `arch/x86/mm/deferred_flush.c`, as
 //! `arch/x86/include/asm/deferred_flush.h` declares them.
 
-use crate::core_logic::user::{Range, RANGES};
+use crate::protocol::user::{Range, RANGES};
 use core::cell::UnsafeCell;
 use core::mem::{offset_of, size_of};
 use core::sync::atomic::{AtomicU64, AtomicU8};
@@ -11,9 +11,9 @@ use core::sync::atomic::{AtomicU64, AtomicU8};
 /// `struct deferred_flush_cpu`: the user-mapped page.
 #[repr(C, align(4096))]
 pub(crate) struct Cpu {
-    /// The word, see `core/word.rs`.
+    /// The word, see `protocol/word.rs`.
     pub(crate) state: AtomicU64,
-    /// When to promise: `PROMISE_*` of `core/policy.rs`.
+    /// When to promise: `PROMISE_*` of `protocol/policy.rs`.
     pub(crate) promise: AtomicU8,
     /// What waits for the user CR3: the ranges in so many bytes. Set to 0 by interrupts and NMIs.
     pub(crate) range_bytes: AtomicU64,
@@ -24,7 +24,7 @@ pub(crate) struct Cpu {
 // SAFETY: `ranges` are reached only by their CPU, with interrupts off, and not by NMIs.
 unsafe impl Sync for Cpu {}
 
-// As `deferred_flush_shim.c` has it for the other side.
+// As `shim.c` has it for the other side.
 const _: () = assert!(offset_of!(Cpu, range_bytes) == 16 && offset_of!(Cpu, ranges) == 24);
 const _: () = assert!(RANGES == 4 && size_of::<Range>() == 24);
 
@@ -69,7 +69,7 @@ pub(crate) struct Local {
     asid_gen: [AtomicU64; 6],
 }
 
-// `deferred_flush_shim.c` has the same.
+// `shim.c` has the same.
 const _: () = assert!(size_of::<Local>() == 23 * 8 && offset_of!(Local, credit) == 14 * 8);
 
 extern "C" {

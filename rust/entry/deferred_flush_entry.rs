@@ -13,16 +13,16 @@ use core::mem::offset_of;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 #[allow(dead_code, unreachable_pub)]
-#[path = "core/mod.rs"]
-mod core_logic;
+#[path = "../protocol/mod.rs"]
+mod protocol;
 #[allow(dead_code)]
 mod mutants;
 #[allow(dead_code)]
 mod percpu;
 
-use core_logic::catch_up::Target;
-use core_logic::engine::{Engine, Flushed, Tlb};
-use core_logic::policy;
+use protocol::catch_up::Target;
+use protocol::engine::{Engine, Flushed, Tlb};
+use protocol::policy;
 use percpu::{deferred_flush_cpu, deferred_flush_local, Cpu, Local};
 
 /// Pages above which a full flush is cheaper, as `tlb_single_page_flush_ceiling` in

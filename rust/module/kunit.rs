@@ -7,12 +7,12 @@ use kernel::prelude::kunit_tests;
 
 #[kunit_tests(deferred_flush_core)]
 mod tests {
-    use crate::core_logic::engine::{Engine, Flushed, Tlb};
-    use crate::core_logic::log::{Log, SLOTS};
-    use crate::core_logic::policy::Policy;
-    use crate::core_logic::range::PageRange;
-    use crate::core_logic::user::{Flush, Limits, Pending, Range, Recorded, RANGES};
-    use crate::core_logic::word::{self, rely, Verdict, AWAY, GEN_SHIFT, WORK};
+    use crate::protocol::engine::{Engine, Flushed, Tlb};
+    use crate::protocol::log::{Log, SLOTS};
+    use crate::protocol::policy::Policy;
+    use crate::protocol::range::PageRange;
+    use crate::protocol::user::{Flush, Limits, Pending, Range, Recorded, RANGES};
+    use crate::protocol::word::{self, rely, Verdict, AWAY, GEN_SHIFT, WORK};
     use core::sync::atomic::{AtomicU64, Ordering};
     use kernel::prelude::*;
 

@@ -4,7 +4,7 @@
 //!
 //! Only PTI has such: without it, deferrable kernel translations are global.
 
-use crate::core_logic::engine::{Flushed, Tlb};
+use crate::protocol::engine::{Flushed, Tlb};
 use crate::ffi;
 use core::arch::asm;
 use core::sync::atomic::Ordering;

@@ -11,14 +11,16 @@ use kernel::prelude::*;
 mod asid;
 mod control;
 #[allow(dead_code, unreachable_pub)]
-#[path = "core/mod.rs"]
-mod core_logic;
+#[path = "../protocol/mod.rs"]
+mod protocol;
 mod ffi;
 mod hooks;
 mod kunit;
 #[allow(dead_code)]
+#[path = "../entry/mutants.rs"]
 mod mutants;
 #[allow(dead_code)]
+#[path = "../entry/percpu.rs"]
 mod percpu;
 mod stats;
 

@@ -2,8 +2,8 @@
 
 //! The edge to C and to the entry crate: declarations, and safe wrappers without policy.
 
-use crate::core_logic::engine::Engine;
-use crate::core_logic::word;
+use crate::protocol::engine::Engine;
+use crate::protocol::word;
 use crate::mutants;
 use crate::percpu::{Cpu, Local};
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -39,7 +39,7 @@ mod c {
         pub(super) fn deferred_flush_arm() -> c_int;
         pub(super) fn deferred_flush_disarm();
 
-        // deferred_flush_shim.c
+        // rust/module/shim.c
         pub(super) fn deferred_flush_shim_cpu(cpu: c_uint) -> *const Cpu;
         pub(super) fn deferred_flush_shim_local(cpu: c_uint) -> *const Local;
         pub(super) fn deferred_flush_shim_this_local() -> *const Local;
@@ -56,7 +56,7 @@ mod c {
             how: c_uint,
         );
 
-        // deferred_flush_entry.rs
+        // rust/entry/deferred_flush_entry.rs
         pub(super) static deferred_flush_engine: Engine;
         pub(super) static deferred_flush_credit: AtomicU64;
         pub(super) static deferred_flush_mutants: mutants::Choice;

@@ -18,7 +18,7 @@
 #include <asm/processor.h>
 #include <asm/set_memory.h>
 
-#include "deferred_flush_test_shim.h"
+#include "shim.h"
 
 #define PROBE_UNMAPPED U64_MAX
 
