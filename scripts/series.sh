@@ -12,7 +12,7 @@
 set -euo pipefail
 # In $(...) as well.
 shopt -s inherit_errexit
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/lib.sh"
 
 series=$TOP/patches/linux-$KERNEL_SERIES
 source=${2:-}
@@ -52,7 +52,7 @@ esac
 base_key=$({
 	# Without the series, the rest of the name does not matter.
 	[[ -n $source ]] && echo "$source_key" || echo "${source_key%-*}"
-	cat "$0" "$TOP/scripts/configs/base.config"
+	cat "$0" "$TOP/scripts/build/configs/base.config"
 	gcc --version
 } | hash_of)
 
@@ -187,7 +187,7 @@ files() {
 configure() {
 	mkdir -p "$2"
 	{
-		grep -v RUST "$TOP/scripts/configs/base.config"
+		grep -v RUST "$TOP/scripts/build/configs/base.config"
 		echo CONFIG_WERROR=y
 		[[ $1 != on ]] || echo "CONFIG_$option=y"
 		[[ $1 != rt ]] || printf '%s\n' CONFIG_PREEMPT_RT=y "CONFIG_$option=y"

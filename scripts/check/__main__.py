@@ -236,5 +236,5 @@ if __name__ == "__main__":
     if os.environ.get("SESSION_BUILD") != str(BUILD.absolute()) and "list" not in (
             *sys.argv[1:], os.environ.get("TESTS")):
         # Checks the settings, locks build/, and leaves nothing running.
-        os.execv(TOP / "scripts/session.py", ["session.py", sys.executable, "-B", *sys.argv])
+        os.execv(TOP / "scripts/lib/session.py", ["session.py", sys.executable, "-B", *sys.argv])
     sys.exit(main(sys.argv[1:]))

@@ -20,6 +20,9 @@ KERNELS = {
     "debug": ("kernel-debug", "module-kernel-debug/rust"),
     "mutants": ("kernel-mutants", "module-debug/rust"),
 }
+# Where the programs are, and what runs them in a guest.
+TESTS = "selftests/deferred_flush"
+GUEST_RUN = "selftests.sh"
 STATES = ("absent", "off", "always", "adaptive", "unloaded")
 # What is built, and what each needs.
 ARTIFACTS = {
@@ -98,6 +101,12 @@ class Scenario:
             found.add("kernel")
         return found
 
+    def commands(self) -> list[tuple[str, list[str]]]:
+        """The scripts that it runs, each with its arguments."""
+        run = self.run or GUEST_RUN if self.guest else self.run
+        lines = [("scripts/guest" if self.guest else "scripts", run), ("scripts", self.beside)]
+        return [(f"{folder}/{words[0]}", words[1:]) for folder, line in lines if (words := line.split())]
+
     def threads(self, cores: int) -> int:
         """How many cores it keeps busy, of those that there are."""
         return max(1, min(self.cores or self.cpus or 1, cores))
@@ -128,7 +137,7 @@ def _check(scenario: Scenario, top: Path) -> None:
         for test in scenario.tests:
             source, _, state = test.partition("@")
             source = source if source.endswith(".sh") else source.removesuffix("_32") + ".c"
-            require((top / "selftests" / source).exists(), f"there is no selftests/{source}")
+            require((top / TESTS / source).exists(), f"there is no {TESTS}/{source}")
             require(not state or state in scenario.states, f"{test}: {state} is not in states")
     else:
         for key in ("kernel", "append", "states", "boot", "qemu", "beside", "broken"):
@@ -136,9 +145,8 @@ def _check(scenario: Scenario, top: Path) -> None:
         require(bool(scenario.inputs), "has no inputs")
     for name in scenario.inputs:
         require(name in ARTIFACTS or (top / name).exists(), f"there is no input {name}")
-    for command in filter(None, (scenario.run, scenario.beside)):
-        script = command.split()[0]
-        require((top / "scripts" / script).exists(), f"there is no scripts/{script}")
+    for script, _ in scenario.commands():
+        require((top / script).exists(), f"there is no {script}")
 
 
 def _expand(scenario: Scenario, groups: dict[str, list[str]]) -> list[str]:
