@@ -1,8 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The list of scenarios, scenarios.toml: what is run, on what, and for which claim.
+"""The list of scenarios, scenarios/*.toml: what is run, on what, and for which claim.
 
 A scenario is one guest, or one script on the host.  The list is checked as a whole when it is read: a
-mistake in it is one error, before anything is built.
+mistake in it is one error, before anything is built.  level says where it is run:
+
+check   in `make check`
+rotate  those that have waited longest, in `make check`; all in `make check-all`
+all     in `make check-all`
+
+A [[gate]] stands for two scenarios: a gate of scripts/gates.sh, and its controls, which plant what it is
+there for.  [groups] are names for several programs, in all files.
 """
 
 import dataclasses
@@ -10,6 +17,7 @@ import fnmatch
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 LEVELS = ("check", "rotate", "all")
 MACHINES = ("stock", "sticky")
@@ -164,18 +172,46 @@ def _expand(scenario: Scenario, groups: dict[str, list[str]]) -> list[str]:
     return tests
 
 
-def read(path: Path, top: Path) -> list[Scenario]:
-    """All scenarios.  Raises ListError for the first mistake."""
+def _gate(gate: dict[str, Any]) -> list[dict[str, Any]]:
+    """The gate as a scenario, and its controls as another."""
     try:
-        with path.open("rb") as file:
-            whole = tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise ListError(f"{path.name}: {error}") from error
-    groups, tables = whole.pop("groups", {}), whole.pop("scenario", [])
+        name, control = gate.pop("name"), gate.pop("control_seconds")
+        gate["inputs"] = [*gate["inputs"], "scripts/gates"]
+    except KeyError as error:
+        raise ListError(f"a gate without {error}") from error
+    common = {"level": "check"} | gate
+    return [
+        {**common, "name": f"sources/{name}", "run": f"gates.sh {name}",
+         "claim": "the sources are in order"},
+        {**common, "name": f"sources/{name}-control", "run": f"gates.sh control {name}",
+         "claim": "the gates see what they are there for", "seconds": control},
+    ]
+
+
+def _load(folder: Path) -> tuple[dict[str, list[str]], list[dict[str, Any]]]:
+    """The groups and the scenarios in all files of the list, as they are written there."""
+    groups: dict[str, list[str]] = {}
+    tables: list[dict[str, Any]] = []
+    for path in sorted(folder.glob("*.toml")):
+        try:
+            with path.open("rb") as file:
+                whole = tomllib.load(file)
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise ListError(f"{path.name}: {error}") from error
+        groups |= whole.pop("groups", {})
+        tables += whole.pop("scenario", [])
+        for gate in whole.pop("gate", []):
+            tables += _gate(gate)
+        if whole:
+            raise ListError(f"{path.name}: unknown: {', '.join(sorted(whole))}")
     if not tables:
-        raise ListError(f"{path.name}: no scenario in it")
-    if whole:
-        raise ListError(f"{path.name}: unknown: {', '.join(sorted(whole))}")
+        raise ListError(f"{folder.name}: no scenario in it")
+    return groups, tables
+
+
+def read(folder: Path, top: Path) -> list[Scenario]:
+    """All scenarios.  Raises ListError for the first mistake."""
+    groups, tables = _load(folder)
     scenarios: dict[str, Scenario] = {}
     for table in tables:
         name = table.get("name", "(without a name)")
