@@ -12,7 +12,7 @@
 #include <signal.h>
 #include <sys/syscall.h>
 #include "kselftest_harness.h"
-#include "deferred_flush_test.h"
+#include "reader.h"
 
 #define MIN_ROUNDS 20
 
@@ -22,19 +22,7 @@ enum way {
 	BY_INT80,
 };
 
-enum turn {
-	READER_FILLS,	/* The reader caches the translations, ... */
-	READER_WAITS,	/* ... waits in user mode, ... */
-	READER_READS,	/* ... and enters the kernel. */
-	READER_DONE,
-	READER_EXITS,
-};
-
-static volatile enum turn turn;
-static volatile uint64_t reader_value;
-static volatile bool reader_failed;
 static enum way reader_way;
-static int reader_fd;
 static sigjmp_buf no_such_insn;
 
 /* As the vDSO has it: the kernel returns to the pops and the RET there. */
@@ -89,40 +77,9 @@ static bool has_way(enum way way)
 	return !sigsetjmp(no_such_insn, 1) && enter(way, SYS_getpid, 0, 0, 0) == getpid();
 }
 
-static void *reader(void *cpu)
+static int read_by_way(uint64_t *value)
 {
-	uint64_t value;
-
-	if (pin_to((intptr_t)cpu))
-		reader_failed = true;
-
-	for (;;) {
-		/* Spins without a system call. */
-		switch (turn) {
-		case READER_FILLS:
-			if (ioctl(reader_fd, TEST_READ, &value))
-				reader_failed = true;
-			turn = READER_WAITS;
-			break;
-		case READER_READS:
-			if (enter(reader_way, SYS_ioctl, reader_fd, TEST_READ, (long)&value))
-				reader_failed = true;
-			reader_value = value;
-			turn = READER_DONE;
-			break;
-		case READER_EXITS:
-			return NULL;
-		default:
-			break;
-		}
-	}
-}
-
-static void hand_over(enum turn to, enum turn until)
-{
-	turn = to;
-	while (turn != until)
-		sched_yield();
+	return enter(reader_way, SYS_ioctl, reader_fd, TEST_READ, (long)value);
 }
 
 FIXTURE(compat_coherence)
@@ -160,11 +117,9 @@ FIXTURE_SETUP(compat_coherence)
 	if (!has_way(variant->way))
 		SKIP(return, "this CPU has no such way into the kernel");
 
-	reader_fd = self->fd;
 	reader_way = variant->way;
-	turn = READER_DONE;
-	ASSERT_EQ(0, pthread_create(&self->thread, NULL, reader,
-				    (void *)(intptr_t)other));
+	reader_adds.reads = read_by_way;
+	ASSERT_EQ(0, start_reader(&self->thread, self->fd, other));
 	self->running = true;
 	ASSERT_EQ(0, pin_to(self->cpu));
 }

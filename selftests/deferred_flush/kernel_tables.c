@@ -15,8 +15,8 @@
 #include <setjmp.h>
 #include <signal.h>
 #include "kselftest_harness.h"
-#include "deferred_flush_test.h"
 #include "other_process.h"
+#include "reader.h"
 
 #define ROUNDS 5
 #define PMD_ROUNDS 2
@@ -25,20 +25,7 @@
 /* It, and a worker. */
 #define FREED_MS 1200
 
-enum turn {
-	READER_FILLS,	/* The reader caches the way to the table, ... */
-	READER_WAITS,	/* ... waits in user mode, ... */
-	READER_TOUCHES,	/* ... and tries what it is not allowed to read, there. */
-	READER_READS,	/* Or enters the kernel, and reads what it is allowed to. */
-	READER_DONE,
-	READER_EXITS,
-};
-
-static volatile enum turn turn;
-static volatile bool reader_failed;
-static volatile uint64_t reader_value;
 static volatile uint64_t *unused;
-static int reader_fd;
 static sigjmp_buf fault_env;
 
 static void on_fault(int sig)
@@ -46,47 +33,13 @@ static void on_fault(int sig)
 	siglongjmp(fault_env, 1);
 }
 
-static void *reader(void *cpu)
+/* Tries what it is not allowed to read, in user mode. */
+static void touch_unused(void)
 {
-	uint64_t value;
-
-	if (pin_to((intptr_t)cpu))
-		reader_failed = true;
-
-	for (;;) {
-		/* Spins without a system call. */
-		switch (turn) {
-		case READER_FILLS:
-			if (ioctl(reader_fd, TEST_READ, &value))
-				reader_failed = true;
-			turn = READER_WAITS;
-			break;
-		case READER_TOUCHES:
-			reader_value = 0;
-			/* Saving the mask would be a system call. */
-			if (!sigsetjmp(fault_env, 0))
-				reader_value = *unused;
-			turn = READER_DONE;
-			break;
-		case READER_READS:
-			if (ioctl(reader_fd, TEST_READ, &value))
-				reader_failed = true;
-			reader_value = value;
-			turn = READER_DONE;
-			break;
-		case READER_EXITS:
-			return NULL;
-		default:
-			break;
-		}
-	}
-}
-
-static void hand_over(enum turn to, enum turn until)
-{
-	turn = to;
-	while (turn != until)
-		sched_yield();
+	reader_value = 0;
+	/* Saving the mask would be a system call. */
+	if (!sigsetjmp(fault_env, 0))
+		reader_value = *unused;
 }
 
 FIXTURE(kernel_tables)
@@ -118,10 +71,9 @@ FIXTURE_SETUP(kernel_tables)
 	self->value = 1;
 	self->deferred = has_word("/proc/cpuinfo", " pti ") &&
 			 (has_word(POLICY, "always") || has_word(POLICY, "adaptive"));
-	reader_fd = self->fd;
-	turn = READER_DONE;
+	reader_adds.does = touch_unused;
 	ASSERT_EQ(0, sigaction(SIGSEGV, &action, NULL));
-	ASSERT_EQ(0, pthread_create(&self->thread, NULL, reader, (void *)(intptr_t)self->cpu));
+	ASSERT_EQ(0, start_reader(&self->thread, self->fd, self->cpu));
 	self->running = true;
 	ASSERT_EQ(0, pin_to(0));
 }
@@ -164,7 +116,7 @@ TEST_F(kernel_tables, nobody_walks_what_was_freed)
 			continue;
 		rounds++;
 		rounds_reused += reused;
-		hand_over(touch ? READER_TOUCHES : READER_READS, READER_DONE);
+		hand_over(touch ? READER_DOES : READER_READS, READER_DONE);
 		/* User mode gets a fault, and the kernel the new contents. */
 		stale += reader_value != (touch ? 0 : self->value);
 	}

@@ -9,78 +9,43 @@
  */
 #define _GNU_SOURCE
 #include "kselftest_harness.h"
-#include "deferred_flush_test.h"
 #include "other_process.h"
+#include "reader.h"
 
 #define MIN_ROUNDS 3
 /* Doubled while remapping takes longer. */
 #define FIRST_TIMER_US 200000
 
-enum turn {
-	READER_FILLS,	/* The reader caches the translation, ... */
-	READER_WAITS,	/* ... and waits, in user mode or asleep. */
-	READER_READS,
-	READER_SLEEPS,	/* The reader sleeps in the kernel, and reads there. */
-	READER_DONE,
-	READER_EXITS,
-};
-
-static volatile enum turn turn;
-static volatile uint64_t reader_value;
-static volatile bool reader_failed;
 static volatile uint32_t reader_timer_us;	/* 0: arm none */
 static uint64_t reader_number;
-static int reader_fd;
 static int reader_wake[2] = { -1, -1 };		/* pipe: sleeps on it, if there is one */
 
-static void *reader(void *cpu)
+static void arm_timer(void)
 {
-	uint64_t value;
+	struct test_probe probe = { .us = reader_timer_us };
 
-	if (pin_to((intptr_t)cpu))
+	if (reader_timer_us && ioctl(reader_fd, TEST_PROBE_TIMER, &probe))
 		reader_failed = true;
+}
 
-	for (;;) {
-		/* Spins without a system call: this CPU is in user mode. */
-		switch (turn) {
-		case READER_FILLS:
-			if (ioctl(reader_fd, TEST_READ, &value))
-				reader_failed = true;
-			if (reader_timer_us) {
-				struct test_probe probe = { .us = reader_timer_us };
+/* With nothing else to run, its CPU idles. */
+static void fall_asleep(void)
+{
+	char byte;
 
-				if (ioctl(reader_fd, TEST_PROBE_TIMER, &probe))
-					reader_failed = true;
-			}
-			turn = READER_WAITS;
-			if (reader_wake[0] >= 0) {
-				char byte;
+	if (reader_wake[0] >= 0 && read(reader_wake[0], &byte, 1) != 1)
+		reader_failed = true;
+}
 
-				/* With nothing else to run, this CPU idles. */
-				if (read(reader_wake[0], &byte, 1) != 1)
-					reader_failed = true;
-			}
-			break;
-		case READER_READS:
-			if (ioctl(reader_fd, TEST_READ, &value))
-				reader_failed = true;
-			reader_value = value;
-			turn = READER_DONE;
-			break;
-		case READER_SLEEPS:
-			value = reader_number;
-			turn = READER_WAITS;
-			if (ioctl(reader_fd, TEST_READ_WOKEN, &value))
-				reader_failed = true;
-			reader_value = value;
-			turn = READER_DONE;
-			break;
-		case READER_EXITS:
-			return NULL;
-		default:
-			break;
-		}
-	}
+/* Sleeps in the kernel, and reads there. */
+static void sleep_and_read(void)
+{
+	uint64_t value = reader_number;
+
+	turn = READER_WAITS;
+	if (ioctl(reader_fd, TEST_READ_WOKEN, &value))
+		reader_failed = true;
+	reader_value = value;
 }
 
 FIXTURE(vfree_coherence)
@@ -126,26 +91,24 @@ FIXTURE_SETUP(vfree_coherence)
 
 	if (variant->idle)
 		ASSERT_EQ(0, pipe(reader_wake));
-	reader_fd = self->fd;
-	reader_failed = false;
 	reader_timer_us = 0;
-	turn = READER_DONE;
-	ASSERT_EQ(0, pthread_create(&self->thread, NULL, reader,
-				    (void *)(intptr_t)self->cpus[1]));
+	reader_adds.filled = arm_timer;
+	reader_adds.waits = fall_asleep;
+	reader_adds.does = sleep_and_read;
+	ASSERT_EQ(0, start_reader(&self->thread, self->fd, self->cpus[1]));
 	self->running = true;
 	ASSERT_EQ(0, pin_to(self->cpus[0]));
 }
 
-/* Hands the turn to the reader, and waits until it is at @until. */
-static void hand_over(enum turn to, enum turn until)
+/* hand_over(), also to a reader that sleeps, and until one that will has fallen asleep. */
+static void pass(enum turn to, enum turn until)
 {
 	bool asleep = reader_wake[1] >= 0 && turn == READER_WAITS;
 
 	turn = to;
 	if (asleep && write(reader_wake[1], "", 1) != 1)
 		reader_failed = true;
-	while (turn != until)
-		sched_yield();
+	await_turn(until);
 	/* Until its CPU idles. */
 	if (reader_wake[1] >= 0 && until == READER_WAITS)
 		sleep_ms(2);
@@ -154,7 +117,7 @@ static void hand_over(enum turn to, enum turn until)
 FIXTURE_TEARDOWN(vfree_coherence)
 {
 	if (self->running) {
-		hand_over(READER_EXITS, READER_EXITS);
+		pass(READER_EXITS, READER_EXITS);
 		pthread_join(self->thread, NULL);
 	}
 	if (reader_wake[0] >= 0) {
@@ -181,7 +144,7 @@ static bool remap(FIXTURE_DATA(vfree_coherence) *self)
 
 static bool remap_while_away(FIXTURE_DATA(vfree_coherence) *self)
 {
-	hand_over(READER_FILLS, READER_WAITS);
+	pass(READER_FILLS, READER_WAITS);
 	return remap(self);
 }
 
@@ -208,7 +171,7 @@ TEST_F_TIMEOUT(vfree_coherence, syscall_sees_the_new_mapping, 120)
 	while (now_ms() < end || self->rounds < MIN_ROUNDS) {
 		if (!remap_while_away(self))
 			continue;
-		hand_over(READER_READS, READER_DONE);
+		pass(READER_READS, READER_DONE);
 		judge(self, reader_value);
 	}
 	report(self, "syscall");
@@ -279,7 +242,7 @@ static void probe_cpu_at_once(struct __test_metadata *_metadata,
 	while (now_ms() < end || self->rounds < MIN_ROUNDS) {
 		struct test_probe probe = { .cpu_or_done = self->cpus[1] };
 
-		hand_over(READER_FILLS, READER_WAITS);
+		pass(READER_FILLS, READER_WAITS);
 		ASSERT_EQ(0, ioctl(self->fd, TEST_SHRINK_AND_WAKE, &nobody));
 		ASSERT_EQ(0, ioctl(self->fd, how, &probe));
 		do {
@@ -337,15 +300,14 @@ TEST_F_TIMEOUT(vfree_coherence, woken_sees_the_new_mapping, 120)
 	while (now_ms() < end || self->rounds < MIN_ROUNDS) {
 		bool remapped;
 
-		hand_over(READER_FILLS, READER_WAITS);
+		pass(READER_FILLS, READER_WAITS);
 		reader_number++;
-		hand_over(READER_SLEEPS, READER_WAITS);
+		pass(READER_DOES, READER_WAITS);
 		/* Until it sleeps. A CPU that polls loses its promise to its tick. */
 		usleep(300);
 		remapped = remap(self);
 		ASSERT_EQ(0, ioctl(self->fd, TEST_WAKE, &reader_number));
-		while (turn != READER_DONE)
-			sched_yield();
+		await_turn(READER_DONE);
 		if (remapped)
 			judge(self, reader_value);
 	}
@@ -366,14 +328,13 @@ TEST_F_TIMEOUT(vfree_coherence, woken_at_once_does_not_see_the_old_mapping, 120)
 		SKIP(return, "sleeping is idling");
 	close_pipe();
 	while (now_ms() < end || self->rounds < MIN_ROUNDS) {
-		hand_over(READER_FILLS, READER_WAITS);
+		pass(READER_FILLS, READER_WAITS);
 		reader_number++;
-		hand_over(READER_SLEEPS, READER_WAITS);
+		pass(READER_DOES, READER_WAITS);
 		/* Until it sleeps. */
 		usleep(300);
 		ASSERT_EQ(0, ioctl(self->fd, TEST_SHRINK_AND_WAKE, &reader_number));
-		while (turn != READER_DONE)
-			sched_yield();
+		await_turn(READER_DONE);
 		self->rounds++;
 		self->stale += reader_value != TEST_UNMAPPED;
 		ASSERT_EQ(0, ioctl(self->fd, TEST_MAP, &self->value));
@@ -391,9 +352,9 @@ TEST_F_TIMEOUT(vfree_coherence, debug_pagealloc_flushes_what_is_freed, 120)
 	if (!has_word("/proc/cmdline", "debug_pagealloc=on"))
 		SKIP(return, "no debug_pagealloc=on");
 	while (now_ms() < end || self->rounds < MIN_ROUNDS) {
-		hand_over(READER_FILLS, READER_WAITS);
+		pass(READER_FILLS, READER_WAITS);
 		ASSERT_EQ(0, ioctl(self->fd, TEST_FREE));
-		hand_over(READER_READS, READER_DONE);
+		pass(READER_READS, READER_DONE);
 		self->rounds++;
 		self->stale += reader_value != TEST_UNMAPPED;
 		ASSERT_EQ(0, ioctl(self->fd, TEST_MAP, &self->value));
@@ -419,7 +380,7 @@ TEST_F_TIMEOUT(vfree_coherence, unmap_aliases_completes_earlier_flushes, 120)
 		struct test_storm storm = { .pages = 1, .max_ms = 1000, .rounds = 1 };
 		int64_t before, sent, flushes;
 
-		hand_over(READER_FILLS, READER_WAITS);
+		pass(READER_FILLS, READER_WAITS);
 		before = caught_up(other);
 		sent = module_stat(me, "ipis");
 		flushes = module_stat(me, "flushes");
