@@ -26,6 +26,7 @@ mod percpu;
 mod protocol;
 mod this_cpu;
 
+use percpu::{HOW_CR3, HOW_INVPCID};
 use protocol::catch_up::Target;
 use protocol::engine::{Engine, FlushPage, Flushed, Tlb};
 use protocol::policy;
@@ -41,10 +42,6 @@ static CREDIT: AtomicU64 = AtomicU64::new(0);
 /// The deliberate bug of a DEBUG=1 build. Used by the other crate of this module, too.
 #[unsafe(no_mangle)]
 static deferred_flush_mutants: mutants::Choice = mutants::Choice::none();
-
-/// `enum deferred_flush_how`: only PTI leaves vmalloc and module mappings non-global.
-const HOW_CR3: u32 = 0;
-const HOW_INVPCID: u32 = 1;
 
 /// `CR4.PGE`, SDM volume 3A, "Control Registers".
 const CR4_PGE: u64 = 1 << 7;
