@@ -2,7 +2,7 @@
 
 //! What this CPU has in `deferred_flush_cpu` and `deferred_flush_local`.
 //!
-//! Each access is one instruction: nothing has to be off for it, and no NMI comes in between.
+//! Each access is one instruction: neither an NMI nor an interrupt comes in between.
 
 use crate::percpu::{deferred_flush_cpu, deferred_flush_local, Cpu, Local};
 use crate::protocol::word::{Promise, State};
@@ -52,7 +52,7 @@ fields! {
 ///
 /// While it exists, `%gs` is the kernel's, and the code that has it stays on this CPU.
 pub(crate) struct ThisCpu {
-    /// Another CPU's thread could not use it.
+    /// It is of no use to a thread on another CPU.
     _not_send: PhantomData<*mut ()>,
 }
 
@@ -75,8 +75,8 @@ impl ThisCpu {
         const _: fn(&Cpu) -> &Promise = |cpu| &cpu.state;
         let word: u64;
 
-        // Volatile, as it is not `pure`. `readonly`: the compiler may keep other things in
-        // registers. What has to be ordered with it is so by barriers, or is volatile as well.
+        // `readonly`, and not `pure`: it stays where it is among assembly and writes, but the
+        // compiler may move other reads across it. That of the generation would cost a flush.
         // SAFETY: By the invariants, this reads `Cpu::state` of this CPU, an aligned `u64`.
         unsafe {
             asm!(

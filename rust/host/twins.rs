@@ -59,6 +59,13 @@ const TWINS: &[Twin] = &[
         fails: &[("c_one_flush", IPI)],
     },
     Twin {
+        name: "leaves_out_the_last_page",
+        file: "range.rs",
+        right: "if self.left == 0 {",
+        wrong: "if self.left <= 1 {",
+        fails: &[("c_one_flush", IPI)],
+    },
+    Twin {
         name: "no_second_look",
         file: "log.rs",
         right: "if slot.seq.load(Ordering::Relaxed) != gen {",
