@@ -1,133 +1,80 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The half of `deferred_flush.ko` that runs in the entry code.
+//! The half of `deferred_flush.ko` that owns the engine, and runs in the entry code.
 //!
 //! A crate, and an object, of its own: `deferred_flush_catch_up()` is called with interrupts off,
 //! before RCU watches, and by NMIs. It must not panic, be instrumented, or touch anything that a
 //! deferred flush may cover. The module's own text and data are safe, because
 //! `deferred_flush_register()` flushes all TLBs after they were mapped, and they stay as they are
 //! until `deferred_flush_unregister()` returns. `make check` has objtool verify the section.
+//!
+//! The other half gets at the engine by the functions that are exported here.
 
 use core::arch::asm;
-use core::mem::offset_of;
+use core::ffi::c_ulong;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-#[allow(dead_code)]
+mod asid;
+#[cfg(CONFIG_KUNIT = "y")]
+mod kunit;
+#[expect(dead_code)]
 mod mutants;
 #[allow(dead_code)]
 mod percpu;
-#[allow(dead_code, unreachable_pub)]
+#[expect(dead_code, unreachable_pub)]
 #[path = "../protocol/mod.rs"]
 mod protocol;
+mod this_cpu;
 
-use percpu::{deferred_flush_cpu, deferred_flush_local, Cpu, Local};
+use percpu::{HOW_CR3, HOW_INVPCID};
 use protocol::catch_up::Target;
-use protocol::engine::{Engine, Flushed, Tlb};
+use protocol::engine::{Engine, FlushPage, Flushed, Tlb};
 use protocol::policy;
+use protocol::range::{Page, PageRange, MAX_PAGES};
+use this_cpu::ThisCpu;
 
-/// Pages above which a full flush is cheaper, as `tlb_single_page_flush_ceiling` in
-/// `arch/x86/mm/tlb.c` has it. The module parameter `ceiling` changes it.
-const CEILING: u64 = 33;
+/// The engine. Its ceiling is a parameter of the module.
+static ENGINE: Engine = Engine::new(MAX_PAGES);
 
-/// The engine. Used by the other crate of this module, too.
-#[unsafe(no_mangle)]
-#[allow(unreachable_pub)]
-pub static deferred_flush_engine: Engine = Engine::new(CEILING);
-
-/// Promises in vain before a CPU stops to promise, see `policy::spend()`. The module parameter
-/// `credit` changes it.
-const CREDIT: u64 = 8;
-
-/// As it is. Used by the other crate of this module, too.
-#[unsafe(no_mangle)]
-#[allow(unreachable_pub)]
-pub static deferred_flush_credit: AtomicU64 = AtomicU64::new(CREDIT);
+/// Promises in vain before a CPU stops to promise, see `policy::spend()`. A parameter, too.
+static CREDIT: AtomicU64 = AtomicU64::new(0);
 
 /// The deliberate bug of a DEBUG=1 build. Used by the other crate of this module, too.
 #[unsafe(no_mangle)]
 static deferred_flush_mutants: mutants::Choice = mutants::Choice::none();
-
-/// `enum deferred_flush_how`: only PTI leaves vmalloc and module mappings non-global.
-const HOW_CR3: u32 = 0;
-const HOW_INVPCID: u32 = 1;
 
 /// `CR4.PGE`, SDM volume 3A, "Control Registers".
 const CR4_PGE: u64 = 1 << 7;
 /// INVPCID type "all contexts, including globals", SDM volume 2A.
 const INVPCID_ALL: u64 = 2;
 
-/// Reads a field of a per-CPU variable of this CPU.
-macro_rules! this_cpu_read {
-    ($var:ident, $ty:ty, $field:ident) => {{
-        let value: u64;
-        // SAFETY: `%gs` is the kernel's, and `$var` a per-CPU variable of type `$ty`.
-        unsafe {
-            asm!(
-                "mov {value}, qword ptr gs:[rip + {var} + {offset}]",
-                value = out(reg) value,
-                var = sym $var,
-                offset = const offset_of!($ty, $field),
-                options(nostack, preserves_flags, readonly),
-            )
-        };
-        value
-    }};
-}
-
-/// Writes a field of a per-CPU variable of this CPU.
-macro_rules! this_cpu_write {
-    ($var:ident, $ty:ty, $field:ident, $value:expr) => {
-        // SAFETY: As for `this_cpu_read!`, and only this CPU writes the field.
-        unsafe {
-            asm!(
-                "mov qword ptr gs:[rip + {var} + {offset}], {value}",
-                value = in(reg) $value,
-                var = sym $var,
-                offset = const offset_of!($ty, $field),
-                options(nostack, preserves_flags),
-            )
-        }
-    };
-}
-
-/// Adds to a field of a per-CPU variable of this CPU. One instruction, for the sake of NMIs.
-macro_rules! this_cpu_add {
-    ($var:ident, $ty:ty, $field:ident, $value:expr) => {
-        // SAFETY: As for `this_cpu_write!`.
-        unsafe {
-            asm!(
-                "add qword ptr gs:[rip + {var} + {offset}], {value}",
-                value = in(reg) $value,
-                var = sym $var,
-                offset = const offset_of!($ty, $field),
-                options(nostack),
-            )
-        }
-    };
-}
-
 /// This CPU: its TLB and its books.
 ///
 /// # Invariants
 ///
-/// - While this exists, interrupts are off, and `%gs` and CR3 are the kernel's.
+/// - While this exists, interrupts are off, and CR3 is the kernel's.
 /// - `how` is the `enum deferred_flush_how` for this machine.
-struct ThisCpu {
+struct Catcher {
+    this: ThisCpu,
     how: u32,
 }
 
-impl Tlb for ThisCpu {
+impl FlushPage for Catcher {
     /// Also flushes global translations, and those of the current PCID only: the caller in C has
     /// the other ASIDs flushed when they are chosen.
     #[inline(always)]
-    fn flush_one(&mut self, addr: u64) {
+    fn flush_page(&mut self, page: Page) {
         if deferred_flush_mutants.is(mutants::SKIP_FLUSH) {
             return;
         }
         // SAFETY: Removing a translation has no effect but time.
-        unsafe { asm!("invlpg [{addr}]", addr = in(reg) addr, options(nostack, preserves_flags)) };
+        unsafe {
+            asm!("invlpg [{addr}]", addr = in(reg) page.addr(), options(nostack, preserves_flags))
+        };
     }
+}
 
+impl Tlb for Catcher {
     #[inline(always)]
     fn flush_all(&mut self) {
         if deferred_flush_mutants.is(mutants::SKIP_FLUSH) {
@@ -159,34 +106,53 @@ impl Tlb for ThisCpu {
     }
 }
 
-impl Target for ThisCpu {
+impl Target for Catcher {
     #[inline(always)]
     fn tlb_gen(&self) -> u64 {
-        this_cpu_read!(deferred_flush_local, Local, tlb_gen)
+        self.this.read(this_cpu::TLB_GEN)
     }
 
     #[inline(always)]
     fn set_tlb_gen(&mut self, gen: u64) {
-        this_cpu_write!(deferred_flush_local, Local, tlb_gen, gen);
+        self.this.write(this_cpu::TLB_GEN, gen);
     }
 
     #[inline(always)]
     fn count_catch_up(&mut self) {
-        this_cpu_add!(deferred_flush_local, Local, catch_ups, 1u64);
+        self.this.add(this_cpu::CATCH_UPS, 1);
     }
 
     #[inline(always)]
     fn count_cr3_flush(&mut self) {
-        this_cpu_add!(deferred_flush_local, Local, cr3_flushes, 1u64);
+        self.this.add(this_cpu::CR3_FLUSHES, 1);
     }
 
     #[inline(always)]
     fn count(&mut self, flushed: Flushed) {
         match flushed {
-            Flushed::Pages(pages) => this_cpu_add!(deferred_flush_local, Local, pages, pages),
-            Flushed::All => this_cpu_add!(deferred_flush_local, Local, full, 1u64),
+            Flushed::Pages(pages) => self.this.add(this_cpu::PAGES, pages),
+            Flushed::All => self.this.add(this_cpu::FULL, 1),
         }
     }
+}
+
+/// Begins the shootdown of a range of kernel addresses, and returns its generation.
+///
+/// # Safety
+///
+/// - Preemption is disabled until the caller has asked every online CPU for its promise, and
+///   interrupted those that gave none.
+/// - `[start, end)` is mapped by PTEs that have been changed: at canonical addresses, unless it is
+///   of more than [`MAX_PAGES`] pages.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn deferred_flush_begin(start: c_ulong, end: c_ulong) -> u64 {
+    // SAFETY: Preemption is disabled, in the kernel proper.
+    let mut this = unsafe { ThisCpu::assume() };
+    // SAFETY: By the second safety requirement.
+    let range = unsafe { PageRange::new(start, end) };
+
+    this.add(this_cpu::FLUSHES, 1);
+    ENGINE.begin(range).into_raw()
 }
 
 /// Brings this CPU to the present generation of kernel range flushes.
@@ -197,13 +163,14 @@ impl Target for ThisCpu {
 /// - `how` is the `enum deferred_flush_how` for this machine.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".noinstr.text")]
-#[allow(unreachable_pub)]
-pub unsafe extern "C" fn deferred_flush_catch_up(how: u32) {
-    let state = this_cpu_read!(deferred_flush_cpu, Cpu, state);
+unsafe extern "C" fn deferred_flush_catch_up(how: u32) {
+    // SAFETY: By the first safety requirement.
+    let this = unsafe { ThisCpu::assume() };
+    let state = this.state();
     // INVARIANT: By the safety requirements.
-    let mut this = ThisCpu { how };
+    let mut catcher = Catcher { this, how };
 
-    deferred_flush_engine.catch_up(state, &mut this);
+    ENGINE.catch_up(state, &mut catcher);
 }
 
 /// Whether this CPU promises at this exit to user mode, under the policy `adaptive`.
@@ -213,20 +180,40 @@ pub unsafe extern "C" fn deferred_flush_catch_up(how: u32) {
 /// Interrupts are off, and `%gs` is the kernel's.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".noinstr.text")]
-#[allow(unreachable_pub)]
-pub unsafe extern "C" fn deferred_flush_pays() -> bool {
-    let catch_ups = this_cpu_read!(deferred_flush_local, Local, catch_ups);
-    let paid = catch_ups != this_cpu_read!(deferred_flush_local, Local, paid);
-    let credit = this_cpu_read!(deferred_flush_local, Local, credit);
-    let full = deferred_flush_credit.load(Ordering::Relaxed);
+unsafe extern "C" fn deferred_flush_pays() -> bool {
+    // SAFETY: By the safety requirement.
+    let mut this = unsafe { ThisCpu::assume() };
+    let catch_ups = this.read(this_cpu::CATCH_UPS);
+    let paid = catch_ups != this.read(this_cpu::PAID);
+    let credit = this.read(this_cpu::CREDIT);
+    let full = CREDIT.load(Ordering::Relaxed);
 
-    this_cpu_add!(deferred_flush_local, Local, asked, 1u64);
-    this_cpu_write!(deferred_flush_local, Local, paid, catch_ups);
+    this.add(this_cpu::ASKED, 1);
+    this.write(this_cpu::PAID, catch_ups);
     match policy::spend(credit, paid, full) {
         Some(left) => {
-            this_cpu_write!(deferred_flush_local, Local, credit, left);
+            this.write(this_cpu::CREDIT, left);
             true
         }
         None => false,
     }
+}
+
+/// Sets the number of pages above which a catch-up flushes everything.
+#[unsafe(no_mangle)]
+extern "C" fn deferred_flush_set_ceiling(pages: u64) {
+    ENGINE.set_ceiling(pages);
+}
+
+/// Sets how often a CPU may promise in vain.
+#[unsafe(no_mangle)]
+extern "C" fn deferred_flush_set_credit(credit: u64) {
+    // A heuristic: any value that a CPU sees is right.
+    CREDIT.store(credit, Ordering::Relaxed);
+}
+
+/// How often a CPU may promise in vain.
+#[unsafe(no_mangle)]
+extern "C" fn deferred_flush_credit() -> u64 {
+    CREDIT.load(Ordering::Relaxed)
 }

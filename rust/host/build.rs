@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Writes the broken twins of `tests/loom.rs`: copies of `rust/protocol` with one change each, and the
-//! tests that have to fail with them.
+//! Writes the broken twins of `tests/loom.rs`: copies of `rust/protocol` with one change each, and
+//! the tests that have to fail with them.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};

@@ -7,6 +7,8 @@
 
 #include <linux/tracepoint.h>
 
+#include "shim.h"
+
 DECLARE_EVENT_CLASS(deferred_flush_target,
 	TP_PROTO(unsigned int target, u64 gen),
 	TP_ARGS(target, gen),
@@ -33,12 +35,12 @@ DEFINE_EVENT(deferred_flush_target, ipi,
 	TP_ARGS(target, gen)
 );
 
-/* What became of the user PCID's part of a flush of user addresses. */
 #define DEFERRED_FLUSH_HOW				\
-	{ 0, "ranges" },	/* INVLPG on exit */	\
-	{ 1, "full" },		/* CR3 write on exit */	\
-	{ 2, "now" }		/* INVPCID */
+	{ DEFERRED_FLUSH_RECORDED_RANGES, "ranges" },	\
+	{ DEFERRED_FLUSH_RECORDED_FULL, "full" },	\
+	{ DEFERRED_FLUSH_RECORDED_NOW, "now" }
 
+/* What became of the user PCID's part of a flush of user addresses. */
 TRACE_EVENT(record,
 	TP_PROTO(unsigned long start, unsigned long end,
 		 unsigned int stride_shift, unsigned int how),

@@ -1,143 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! KUnit: the engine as it is compiled into the module. `rust/host` has more, and runs without
-//! a kernel. And what can only be tried in one.
+//! KUnit: what is the module's own, and what can only be tried in a kernel. The engine has tests
+//! where it is.
 
 use kernel::prelude::kunit_tests;
 
-#[kunit_tests(deferred_flush_core)]
+#[kunit_tests(deferred_flush_module)]
 mod tests {
-    use crate::protocol::engine::{Engine, Flushed, Tlb};
-    use crate::protocol::log::{Log, SLOTS};
+    use crate::ffi::shim;
+    use crate::mutants;
+    use crate::percpu::possible_cpus;
     use crate::protocol::policy::Policy;
-    use crate::protocol::range::PageRange;
-    use crate::protocol::user::{Flush, Limits, Pending, Range, Recorded, RANGES};
-    use crate::protocol::word::{self, rely, Verdict, AWAY, GEN_SHIFT, WORK};
-    use core::sync::atomic::{AtomicU64, Ordering};
+    use crate::settings::{Bounds, Parameters, Settings, CEILING, CREDIT, DEBUG, POLICY};
     use kernel::prelude::*;
 
-    extern "C" {
-        fn deferred_flush_kunit_breakpoint(cpu: c_uint) -> c_int;
-    }
+    const DEFAULTS: Parameters = Parameters {
+        policy: POLICY.default,
+        credit: CREDIT.default,
+        ceiling: CEILING.default,
+        user_ceiling: CEILING.default,
+        wait_ceiling: CEILING.default,
+        debug: DEBUG.default,
+    };
 
-    #[derive(Default)]
-    struct Counter {
-        one: u64,
-        all: u64,
-    }
-
-    impl Tlb for Counter {
-        fn flush_one(&mut self, _addr: u64) {
-            self.one += 1;
-        }
-        fn flush_all(&mut self) {
-            self.all += 1;
-        }
-    }
-
-    #[test]
-    fn only_a_promise_defers() {
-        for (before, verdict, after) in [
-            (0, Verdict::Ipi, 0),
-            (AWAY, Verdict::Deferred, AWAY | WORK | (7 << GEN_SHIFT)),
-            (
-                WORK | (6 << GEN_SHIFT),
-                Verdict::Ipi,
-                WORK | (6 << GEN_SHIFT),
-            ),
-        ] {
-            let word = AtomicU64::new(before);
-
-            assert!(rely(&word, 7) == verdict);
-            assert_eq!(word.load(Ordering::Relaxed), after);
-        }
-    }
-
-    #[test]
-    fn work_without_a_promise_means_flushed() {
-        assert!(!word::is_flushed(0));
-        assert!(!word::is_flushed(AWAY));
-        assert!(!word::is_flushed(AWAY | WORK | (3 << GEN_SHIFT)));
-        assert!(word::is_flushed(WORK | (3 << GEN_SHIFT)));
-        assert_eq!(word::generation(WORK | (3 << GEN_SHIFT)), 3);
-    }
-
-    #[test]
-    fn a_range_is_every_page_it_touches() {
-        assert_eq!(PageRange::new(0x1fff, 0x2001).pages(), 2);
-        assert_eq!(PageRange::new(0x1000, 0x1000).pages(), 1);
-    }
-
-    #[test]
-    fn overwritten_generations_are_not_read() -> Result<(), Error> {
-        let log = KBox::new(Log::new(), GFP_KERNEL)?;
-
-        log.publish(1, 0x1000, 0x3000);
-        assert_eq!(log.read(1).map_or(0, |range| range.pages()), 2);
-        log.publish(1 + SLOTS as u64, 0x5000, 0x6000);
-        assert!(log.read(1).is_none());
-        Ok(())
-    }
-
-    #[test]
-    fn catching_up_flushes_pages_or_everything() -> Result<(), Error> {
-        let engine = KBox::new(Engine::new(33), GFP_KERNEL)?;
-        let mut tlb = Counter::default();
-
-        assert_eq!(engine.begin(0x1000, 0x3000).into_generation(), 1);
-        assert!(engine.flush(0, 1, &mut tlb) == Flushed::Pages(2));
-        assert_eq!(engine.begin(0, 34 << 12).into_generation(), 2);
-        assert!(engine.flush(1, 2, &mut tlb) == Flushed::All);
-        assert!(engine.flush(2, 2, &mut tlb) == Flushed::Pages(0));
-        assert_eq!(tlb.one, 2);
-        assert_eq!(tlb.all, 1);
-        Ok(())
-    }
-
-    #[test]
-    fn user_flushes_wait_as_ranges_or_in_full() {
-        let limits = Limits {
-            ceiling: 33,
-            wait: 2,
-        };
-        let flush = |pages: u64, fresh| Flush {
-            range: Range::new(0x1000, 0x1000 + (pages << 12), 12),
-            fresh,
-            tables: false,
-            waits: false,
-        };
-        let mut ranges = [Range::UNUSED; RANGES];
-        let mut pending = Pending::new(0, &mut ranges);
-
-        assert!(pending.record(flush(2, true), limits) == Recorded::Ranges);
-        assert!(pending.record(flush(3, false), limits) == Recorded::Ranges);
-        assert_eq!(pending.ranges().len(), 1);
-        assert_eq!(pending.ranges().first().map_or(0, |range| range.count()), 3);
-
-        let waits = Flush {
-            waits: true,
-            ..flush(2, false)
-        };
-
-        assert!(pending.record(waits, limits) == Recorded::Now);
-        assert!(pending.record(flush(34, false), limits) == Recorded::Full);
-        assert!(pending.record(waits, limits) == Recorded::Full);
-        assert!(pending.ranges().is_empty());
-
-        let tables = Flush {
-            tables: true,
-            ..flush(1, true)
-        };
-
-        assert!(pending.record(tables, limits) == Recorded::Full);
+    fn refuses(given: &Parameters) -> bool {
+        matches!(Settings::new(given), Err(EINVAL))
     }
 
     #[test]
     fn the_entry_code_meets_no_data_breakpoint() {
-        // SAFETY: CPU 0 is possible.
-        let error = unsafe { deferred_flush_kunit_breakpoint(0) };
+        for cpu in possible_cpus() {
+            // SAFETY: The CPU is possible.
+            let error = unsafe { shim::deferred_flush_kunit_breakpoint(cpu.number()) };
 
-        assert_eq!(error, EINVAL.to_errno());
+            assert_eq!(error, EINVAL.to_errno());
+        }
     }
 
     #[test]
@@ -145,5 +42,90 @@ mod tests {
         assert!(Policy::from_name("always\n") == Some(Policy::Always));
         assert!(Policy::from_name("adaptive") == Some(Policy::Adaptive));
         assert!(Policy::from_name("sometimes").is_none());
+    }
+
+    #[test]
+    fn the_numbers_of_policies_are_those_of_the_parameter() {
+        for number in 0..=POLICY.max {
+            assert!(Policy::from_number(number).is_some());
+        }
+        assert!(Policy::from_number(POLICY.max + 1).is_none());
+    }
+
+    #[test]
+    fn settings_are_those_that_were_given() -> Result<(), Error> {
+        let settings = Settings::new(&Parameters {
+            policy: 1,
+            credit: 2,
+            ceiling: 3,
+            user_ceiling: 4,
+            wait_ceiling: CEILING.max,
+            debug: 0,
+        })?;
+
+        assert!(settings.policy() == Some(Policy::Always));
+        assert_eq!(settings.credit(), 2);
+        assert_eq!(settings.ceiling(), 3);
+        assert_eq!(settings.user_ceiling(), 4);
+        assert_eq!(settings.wait_ceiling(), u64::from(CEILING.max));
+        assert_eq!(settings.debug(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn settings_are_within_their_limits() {
+        assert!(Settings::new(&DEFAULTS).is_ok());
+        assert!(refuses(&Parameters {
+            policy: POLICY.max + 1,
+            ..DEFAULTS
+        }));
+        assert!(refuses(&Parameters {
+            credit: CREDIT.max + 1,
+            ..DEFAULTS
+        }));
+        assert!(refuses(&Parameters {
+            ceiling: CEILING.max + 1,
+            ..DEFAULTS
+        }));
+        assert!(refuses(&Parameters {
+            user_ceiling: CEILING.max + 1,
+            ..DEFAULTS
+        }));
+        assert!(refuses(&Parameters {
+            wait_ceiling: CEILING.max + 1,
+            ..DEFAULTS
+        }));
+        assert!(refuses(&Parameters {
+            debug: DEBUG.max + 1,
+            ..DEFAULTS
+        }));
+    }
+
+    #[test]
+    fn hooks_without_promises_need_a_debug_build() {
+        let settings = Settings::new(&Parameters {
+            debug: mutants::NO_PROMISE,
+            ..DEFAULTS
+        });
+
+        if cfg!(deferred_flush_debug) {
+            assert!(settings.is_ok_and(|settings| settings.policy().is_none()));
+        } else {
+            assert!(settings.is_err());
+        }
+    }
+
+    #[test]
+    fn descriptions_tell_the_limits() {
+        let limits = Bounds {
+            default: 0,
+            max: 120,
+        };
+
+        assert!(limits.are_told_by("Some number (0 to 120, default 0)"));
+        assert!(!limits.are_told_by("Some number (0 to 20, default 0)"));
+        assert!(!limits.are_told_by("Some number (0 to 120, default 10)"));
+        assert!(!limits.are_told_by(" to 120, default 0)"));
+        assert!(!limits.are_told_by(""));
     }
 }

@@ -5,8 +5,8 @@
 //! The counters start at 0 when the module is loaded. They are read while CPUs count on, so
 //! the columns of one line may be some events apart.
 
-use crate::ffi;
-use crate::percpu::Local;
+use crate::layout::Local;
+use crate::percpu::{possible_cpus, CPU, LOCAL};
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::fmt;
 
@@ -39,10 +39,12 @@ pub(crate) fn show(_: &(), f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
     writeln!(f)?;
 
-    for cpu in ffi::possible_cpus() {
-        let local = ffi::local(cpu);
+    for cpu in possible_cpus() {
+        let local = LOCAL.on(cpu);
+        // A snapshot for the eye: nothing depends on it.
+        let away = CPU.on(cpu).state.state().is_away();
 
-        write!(f, "{} {}", cpu.as_u32(), u32::from(ffi::is_away(cpu)))?;
+        write!(f, "{} {}", cpu.number(), u32::from(away))?;
         for ((_, counter), sum) in COLUMNS.iter().zip(&mut sums) {
             let value = counter(local).load(Ordering::Relaxed);
 

@@ -4,11 +4,18 @@
 
 use super::atomic::{AtomicU64, Ordering};
 use super::log::{Log, SLOTS};
+use super::range::{Page, PageRange};
+use super::word::{Promise, Verdict};
+use core::mem::ManuallyDrop;
 
-/// A TLB that can be flushed.
-pub trait Tlb {
-    /// Flushes the translation of one kernel page, by its address.
-    fn flush_one(&mut self, addr: u64);
+/// A TLB of which single kernel pages can be flushed.
+pub trait FlushPage {
+    /// Flushes the translation of one page.
+    fn flush_page(&mut self, page: Page);
+}
+
+/// A TLB that can be flushed in full as well.
+pub trait Tlb: FlushPage {
     /// Flushes all deferrable kernel translations.
     fn flush_all(&mut self);
 }
@@ -23,7 +30,6 @@ pub enum Flushed {
 }
 
 /// The global state: what has been flushed, and how far.
-#[repr(C)]
 pub struct Engine {
     /// Generation of the last kernel range flush. 0: none yet.
     generation: AtomicU64,
@@ -34,6 +40,10 @@ pub struct Engine {
 
 /// A shootdown that has begun. It is over when every online CPU has been asked for its promise,
 /// and those without one have been interrupted.
+///
+/// # Invariants
+///
+/// `generation` comes from [`Engine::begin`], so barrier (a) is behind.
 #[must_use = "CPUs keep stale translations until each has been asked"]
 #[derive(Debug)]
 pub struct Shootdown {
@@ -41,9 +51,24 @@ pub struct Shootdown {
 }
 
 impl Shootdown {
-    /// Hands the obligation to C, which asks the CPUs one by one.
-    pub fn into_generation(self) -> u64 {
+    /// Asks a CPU for its promise, and relies on it if there is one. The only way to do so.
+    pub fn ask(&self, promise: &Promise) -> Verdict {
+        promise.rely(self.generation)
+    }
+
+    /// Hands the obligation to C, which has the CPUs asked one by one.
+    pub fn into_raw(self) -> u64 {
         self.generation
+    }
+
+    /// The shootdown that C carries on. The obligation stays with C.
+    ///
+    /// # Safety
+    ///
+    /// `generation` is what [`Self::into_raw`] returned, and that shootdown is not over.
+    pub unsafe fn borrow_raw(generation: u64) -> ManuallyDrop<Self> {
+        // INVARIANT: It comes from `begin()` by way of `into_raw()`.
+        ManuallyDrop::new(Self { generation })
     }
 }
 
@@ -68,14 +93,15 @@ impl Engine {
         }
     }
 
-    /// Sets the number of pages above which a catch-up flushes everything.
+    /// Sets the number of pages above which a catch-up flushes everything. More than
+    /// [`MAX_PAGES`](super::range::MAX_PAGES) are as good as these for a single flush.
     pub fn set_ceiling(&self, pages: u64) {
         // A heuristic: any value a CPU sees is right.
         self.ceiling.store(pages, Ordering::Relaxed);
     }
 
-    /// Begins the shootdown of `[start, end)`, whose PTEs have been changed.
-    pub fn begin(&self, start: u64, end: u64) -> Shootdown {
+    /// Begins the shootdown of `range`, whose PTEs have been changed. `None`: of everything.
+    pub fn begin(&self, range: Option<PageRange>) -> Shootdown {
         // (a) Full barrier. Orders the PTE changes before the loads of the targets' words, and
         // before the generation: who reads it, walks the new PTEs. Pairs with (c) in
         // `deferred_flush_take_back()` and in the entry code. See MP+deferred-flush-entry.litmus.
@@ -84,7 +110,11 @@ impl Engine {
             .fetch_add(1, Ordering::SeqCst)
             .wrapping_add(1);
 
-        self.log.publish(generation, start, end);
+        // Who finds no range for a generation flushes everything.
+        if let Some(range) = range {
+            self.log.publish(generation, range);
+        }
+        // INVARIANT: (a) is behind.
         Shootdown { generation }
     }
 
@@ -98,40 +128,48 @@ impl Engine {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// Flushes from `tlb` what changed after generation `from`, up to and including `to`.
+    /// Flushes from `tlb` what changed after generation `from`, up to and including `to`, page by
+    /// page, and returns the number of pages.
+    ///
+    /// `None`: that is too much, or not known. All of it has to be flushed, and some pages may have
+    /// been.
     #[inline(always)]
-    pub fn flush(&self, from: u64, to: u64, tlb: &mut impl Tlb) -> Flushed {
+    pub fn flush_pages(&self, from: u64, to: u64, tlb: &mut impl FlushPage) -> Option<u64> {
         let mut budget = self.ceiling.load(Ordering::Relaxed);
         let mut pages: u64 = 0;
         let mut gen = from;
 
         if to.wrapping_sub(from) > SLOTS as u64 {
-            tlb.flush_all();
-            return Flushed::All;
+            return None;
         }
         while gen < to {
             gen = gen.wrapping_add(1);
 
-            // Overwritten, not yet published, or not worth it: flush everything.
+            // Overwritten, not published (yet), or not worth it.
             let range = match self.log.read(gen) {
                 Some(range) if range.pages() <= budget => range,
-                _ => {
-                    tlb.flush_all();
-                    return Flushed::All;
-                }
+                _ => return None,
             };
-            let mut addr = range.start();
-            let mut left = range.pages();
 
-            budget = budget.wrapping_sub(left);
-            pages = pages.wrapping_add(left);
-            while left != 0 {
-                tlb.flush_one(addr);
-                addr = addr.wrapping_add(super::range::PAGE_SIZE);
-                left = left.wrapping_sub(1);
+            budget = budget.wrapping_sub(range.pages());
+            pages = pages.wrapping_add(range.pages());
+            for page in range {
+                tlb.flush_page(page);
             }
         }
-        Flushed::Pages(pages)
+        Some(pages)
+    }
+
+    /// Flushes from `tlb` what changed after generation `from`, up to and including `to`.
+    #[inline(always)]
+    pub fn flush(&self, from: u64, to: u64, tlb: &mut impl Tlb) -> Flushed {
+        match self.flush_pages(from, to, tlb) {
+            Some(pages) => Flushed::Pages(pages),
+            None => {
+                tlb.flush_all();
+                Flushed::All
+            }
+        }
     }
 }
 
@@ -139,6 +177,8 @@ impl Engine {
 mod tests {
     extern crate std;
 
+    use super::super::cases::pages;
+    use super::super::word::{State, AWAY};
     use super::*;
     use std::vec::Vec;
 
@@ -148,26 +188,31 @@ mod tests {
         all: u32,
     }
 
-    impl Tlb for Recorder {
-        fn flush_one(&mut self, addr: u64) {
-            self.pages.push(addr);
+    impl FlushPage for Recorder {
+        fn flush_page(&mut self, page: Page) {
+            self.pages.push(page.addr());
         }
+    }
+
+    impl Tlb for Recorder {
         fn flush_all(&mut self) {
             self.all += 1;
         }
     }
 
-    fn engine(ranges: &[(u64, u64)]) -> Engine {
+    /// After flushes of so many pages, from these on.
+    fn engine(ranges: &[(u32, u16)]) -> Engine {
         let engine = Engine::new(33);
-        for &(start, end) in ranges {
-            let _ = engine.begin(start, end).into_generation();
+
+        for &(first, count) in ranges {
+            engine.begin(pages(first, count)).into_raw();
         }
         engine
     }
 
     #[test]
     fn small_ranges_are_flushed_by_page() {
-        let engine = engine(&[(0x1000, 0x3000), (0x9000, 0xa000)]);
+        let engine = engine(&[(1, 2), (9, 1)]);
         let mut tlb = Recorder::default();
 
         assert_eq!(engine.flush(0, 2, &mut tlb), Flushed::Pages(3));
@@ -177,7 +222,7 @@ mod tests {
 
     #[test]
     fn what_was_caught_up_with_is_not_flushed_again() {
-        let engine = engine(&[(0x1000, 0x3000), (0x9000, 0xa000)]);
+        let engine = engine(&[(1, 2), (9, 1)]);
         let mut tlb = Recorder::default();
 
         assert_eq!(engine.flush(1, 2, &mut tlb), Flushed::Pages(1));
@@ -187,7 +232,7 @@ mod tests {
 
     #[test]
     fn the_ceiling_holds_for_the_sum() {
-        let engine = engine(&[(0, 33 << 12), (64 << 12, 65 << 12)]);
+        let engine = engine(&[(0, 33), (64, 1)]);
         let mut tlb = Recorder::default();
 
         assert_eq!(engine.flush(0, 1, &mut tlb), Flushed::Pages(33));
@@ -196,10 +241,26 @@ mod tests {
     }
 
     #[test]
+    fn a_tlb_of_pages_is_told_that_it_is_too_much() {
+        struct Pages(u64);
+
+        impl FlushPage for Pages {
+            fn flush_page(&mut self, _: Page) {
+                self.0 += 1;
+            }
+        }
+
+        let engine = engine(&[(1, 2), (9, 32)]);
+        let mut tlb = Pages(0);
+
+        assert_eq!(engine.flush_pages(0, 1, &mut tlb), Some(2));
+        assert_eq!(tlb.0, 2);
+        assert_eq!(engine.flush_pages(0, 2, &mut tlb), None);
+    }
+
+    #[test]
     fn a_cpu_more_than_the_log_behind_flushes_all() {
-        let ranges: Vec<_> = (0..SLOTS as u64 + 1)
-            .map(|i| (i << 12, (i + 1) << 12))
-            .collect();
+        let ranges: Vec<_> = (0..SLOTS as u32 + 1).map(|first| (first, 1)).collect();
         let engine = engine(&ranges);
         let mut tlb = Recorder::default();
 
@@ -212,10 +273,34 @@ mod tests {
 
     #[test]
     fn a_generation_that_is_not_published_yet_flushes_all() {
-        let engine = engine(&[(0x1000, 0x2000)]);
+        let engine = engine(&[(1, 1)]);
         let mut tlb = Recorder::default();
 
         engine.generation.store(2, Ordering::Relaxed);
         assert_eq!(engine.flush(0, 2, &mut tlb), Flushed::All);
+    }
+
+    #[test]
+    fn a_range_that_is_too_large_flushes_all_whatever_the_ceiling() {
+        let engine = Engine::new(u64::MAX);
+        let mut tlb = Recorder::default();
+
+        engine.begin(pages(0, u16::MAX)).into_raw();
+        assert_eq!(engine.flush(0, 1, &mut tlb), Flushed::All);
+    }
+
+    #[test]
+    fn a_shootdown_that_went_through_c_asks_for_the_same() {
+        let engine = engine(&[(1, 1)]);
+        let [asked, again] = [(); 2].map(|()| Promise::new(State::new(AWAY)));
+        let shootdown = engine.begin(pages(2, 1));
+
+        assert_eq!(shootdown.ask(&asked), Verdict::Deferred);
+        // SAFETY: It is not over.
+        let shootdown = unsafe { Shootdown::borrow_raw(shootdown.into_raw()) };
+
+        assert_eq!(shootdown.ask(&again), Verdict::Deferred);
+        assert_eq!(asked.state().generation(), 2);
+        assert_eq!(asked.state(), again.state());
     }
 }

@@ -5,12 +5,14 @@
 use super::atomic::{fence, AtomicU64, Ordering};
 use super::range::PageRange;
 
-/// Flushes that are remembered. A CPU that is further behind flushes everything.
+/// Flushes that are remembered, a power of two. A CPU that is further behind flushes everything.
 #[cfg(not(loom))]
 pub const SLOTS: usize = 64;
 /// Two, so that a model reaches the overwriting.
 #[cfg(loom)]
 pub const SLOTS: usize = 2;
+
+const _: () = assert!(SLOTS.is_power_of_two());
 
 /// In [`Slot::seq`]: a writer is between two generations.
 const BUSY: u64 = 1 << 63;
@@ -19,23 +21,22 @@ const BUSY: u64 = 1 << 63;
 ///
 /// # Invariants
 ///
-/// `seq` is the generation whose range is in `start` and `end`, or has [`BUSY`] set. It only grows
+/// `seq` is the generation whose range is in `start` and `pages`, or has [`BUSY`] set. It only grows
 /// (apart from [`BUSY`]), and only the writer that set [`BUSY`] writes the other fields.
-#[repr(C)]
 struct Slot {
     seq: AtomicU64,
     start: AtomicU64,
-    end: AtomicU64,
+    pages: AtomicU64,
 }
 
 impl Slot {
     #[cfg(not(loom))]
     const fn new() -> Self {
-        // INVARIANT: Generations start at 1, so this slot is valid for none.
+        // INVARIANT: Generations start at 1. That of 0 is a range of no pages.
         Self {
             seq: AtomicU64::new(0),
             start: AtomicU64::new(0),
-            end: AtomicU64::new(0),
+            pages: AtomicU64::new(0),
         }
     }
 
@@ -44,13 +45,12 @@ impl Slot {
         Self {
             seq: AtomicU64::new(0),
             start: AtomicU64::new(0),
-            end: AtomicU64::new(0),
+            pages: AtomicU64::new(0),
         }
     }
 }
 
 /// The last [`SLOTS`] flushes, by generation.
-#[repr(C)]
 pub struct Log {
     slots: [Slot; SLOTS],
 }
@@ -84,7 +84,7 @@ impl Log {
     ///
     /// May do nothing if other initiators are at the same slot, one lap before or behind. Readers
     /// then find no range for `gen`.
-    pub fn publish(&self, gen: u64, start: u64, end: u64) {
+    pub fn publish(&self, gen: u64, range: PageRange) {
         let slot = self.slot(gen);
         let old = slot.seq.load(Ordering::Relaxed);
 
@@ -103,8 +103,8 @@ impl Log {
         // in `read()`.
         fence(Ordering::Release);
         // INVARIANT: This writer set `BUSY`.
-        slot.start.store(start, Ordering::Relaxed);
-        slot.end.store(end, Ordering::Relaxed);
+        slot.start.store(range.start(), Ordering::Relaxed);
+        slot.pages.store(range.pages(), Ordering::Relaxed);
         // INVARIANT: The range is that of `gen`, and `gen` is larger than `old`.
         // Pairs with the acquire in `read()`.
         slot.seq.store(gen, Ordering::Release);
@@ -120,14 +120,16 @@ impl Log {
             return None;
         }
         let start = slot.start.load(Ordering::Relaxed);
-        let end = slot.end.load(Ordering::Relaxed);
+        let pages = slot.pages.load(Ordering::Relaxed);
         // Pairs with the fence in `publish()`: if a later range was read, so is `BUSY` or a later
         // generation. x86 does not reorder loads, this is for the compiler.
         fence(Ordering::Acquire);
         if slot.seq.load(Ordering::Relaxed) != gen {
             return None;
         }
-        Some(PageRange::new(start, end))
+        // SAFETY: By the invariants of the slot both are those of the range of `gen`, as `seq` was
+        // `gen` before and after they were read.
+        Some(unsafe { PageRange::from_parts(start, pages) })
     }
 }
 
@@ -139,33 +141,37 @@ impl Default for Log {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use super::super::cases::pages;
     use super::*;
+
+    const LAP: u64 = SLOTS as u64;
 
     #[test]
     fn a_generation_is_read_until_it_is_overwritten() {
         let log = Log::new();
+        let (first, second) = (pages(1, 2).unwrap(), pages(5, 1).unwrap());
 
         assert!(log.read(1).is_none());
-        log.publish(1, 0x1000, 0x3000);
-        assert_eq!(log.read(1), Some(PageRange::new(0x1000, 0x3000)));
-        log.publish(1 + SLOTS as u64, 0x5000, 0x6000);
+        log.publish(1, first);
+        assert_eq!(log.read(1), Some(first));
+        log.publish(1 + LAP, second);
         assert!(log.read(1).is_none());
-        assert_eq!(
-            log.read(1 + SLOTS as u64),
-            Some(PageRange::new(0x5000, 0x6000))
-        );
+        assert_eq!(log.read(1 + LAP), Some(second));
     }
 
     #[test]
     fn a_slow_writer_does_not_overwrite_a_later_lap() {
         let log = Log::new();
+        let (first, second) = (pages(1, 2).unwrap(), pages(5, 1).unwrap());
 
-        log.publish(1 + SLOTS as u64, 0x5000, 0x6000);
-        log.publish(1, 0x1000, 0x3000);
-        assert_eq!(
-            log.read(1 + SLOTS as u64),
-            Some(PageRange::new(0x5000, 0x6000))
-        );
+        log.publish(1 + LAP, second);
+        log.publish(1, first);
+        assert_eq!(log.read(1 + LAP), Some(second));
         assert!(log.read(1).is_none());
+    }
+
+    #[test]
+    fn before_the_first_flush_there_is_nothing_to_flush() {
+        assert_eq!(Log::new().read(0).map(|range| range.pages()), Some(0));
     }
 }

@@ -85,19 +85,24 @@ pub const fn spend(credit: u64, paid: bool, full: u64) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cases;
     use super::*;
 
     #[test]
     fn names_and_numbers_are_those_of_the_documentation() {
-        assert_eq!(Policy::from_name("off"), Some(Policy::Off));
-        assert_eq!(Policy::from_name("always\n"), Some(Policy::Always));
-        assert_eq!(Policy::from_name("adaptive"), Some(Policy::Adaptive));
-        assert_eq!(Policy::from_name("Always"), None);
-        assert_eq!(Policy::from_name(""), None);
-        assert_eq!(Policy::from_number(0), Some(Policy::Off));
-        assert_eq!(Policy::from_number(1), Some(Policy::Always));
-        assert_eq!(Policy::from_number(2), Some(Policy::Adaptive));
-        assert_eq!(Policy::from_number(3), None);
+        for &(name, policy) in cases::NAMES {
+            assert_eq!(Policy::from_name(name), policy);
+        }
+        for &(number, policy) in cases::NUMBERS {
+            assert_eq!(Policy::from_number(number), policy);
+        }
+    }
+
+    #[test]
+    fn a_promise_in_vain_costs_one() {
+        for case in cases::SPENT {
+            assert_eq!(spend(case.credit, case.paid, case.full), case.left);
+        }
     }
 
     #[test]

@@ -3,8 +3,10 @@
 //! Flushes of user addresses that wait for the user CR3.
 //!
 //! With PTI each mm has two PCIDs. A flush of user addresses has to reach the kernel's at once; the
-//! user's is not in use until the exit to user mode. What is recorded here, the exit path replays by
-//! INVLPG after it has loaded the user CR3.
+//! user's is not in use until the exit to user mode. What is recorded here, the exit path replays
+//! by INVLPG after it has loaded the user CR3.
+
+use core::mem::offset_of;
 
 /// Ranges that are remembered; `DEFERRED_FLUSH_RANGES` of `arch/x86/include/asm/deferred_flush.h`.
 pub const RANGES: usize = 4;
@@ -13,7 +15,8 @@ pub const RANGES: usize = 4;
 ///
 /// # Invariants
 ///
-/// `step` is a power of two, `start < end`, and `end - start` is a multiple of `step`.
+/// Either `step` is a power of two, `start < end`, and `end - start` is a multiple of `step`; or all
+/// of them are 0, as C leaves places that have not been used: no address.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
@@ -43,18 +46,29 @@ impl Range {
         })
     }
 
-    /// Number of addresses.
-    pub fn count(&self) -> u64 {
-        self.end.wrapping_sub(self.start) >> self.step.trailing_zeros()
-    }
+    /// Offsets of the fields, in bytes: of `start`, `end` and `step`, which the exit path reads.
+    pub const OFFSETS: [usize; 3] = [
+        offset_of!(Self, start),
+        offset_of!(Self, end),
+        offset_of!(Self, step),
+    ];
 
-    /// To fill places that are not in use.
-    // INVARIANT: One address.
+    /// A place that has not been used. It covers nothing, and nothing covers it.
+    // INVARIANT: All of them are 0.
     pub const UNUSED: Self = Self {
         start: 0,
-        end: 1,
-        step: 1,
+        end: 0,
+        step: 0,
     };
+
+    /// Number of addresses.
+    pub fn count(&self) -> u64 {
+        self.end
+            .wrapping_sub(self.start)
+            .checked_shr(self.step.trailing_zeros())
+            // `step` is 0.
+            .unwrap_or(0)
+    }
 
     /// The addresses, in the order of the replay.
     pub fn addresses(self) -> impl Iterator<Item = u64> {
@@ -63,7 +77,7 @@ impl Range {
 
     /// Whether an address of one plus a number of steps can be an address of the other.
     fn in_phase(&self, other: &Self) -> bool {
-        self.start.wrapping_sub(other.start) & (self.step - 1) == 0
+        self.start.wrapping_sub(other.start) & self.step.wrapping_sub(1) == 0
     }
 
     /// Whether each address of `other` is one of this range.
@@ -157,8 +171,8 @@ pub struct Pending<'a> {
 const RANGE_BYTES: u64 = size_of::<Range>() as u64;
 
 impl<'a> Pending<'a> {
-    /// What is recorded in the first `bytes` bytes of `ranges`: what [`Self::bytes`] returned last for
-    /// them, or 0.
+    /// What is recorded in the first `bytes` bytes of `ranges`: what [`Self::bytes`] returned last
+    /// for them, or 0.
     pub fn new(bytes: u64, ranges: &'a mut [Range; RANGES]) -> Self {
         // INVARIANT: By the contract, `bytes` is the size of ranges in use, or 0.
         Self { bytes, ranges }
@@ -276,6 +290,7 @@ impl<'a> Pending<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cases;
     use super::*;
 
     const LIMITS: Limits = Limits {
@@ -314,6 +329,37 @@ mod tests {
         assert_eq!(Range::new(0x1000, 0x2000, 64), None);
         assert_eq!(Range::new(0x1000, 0x1001, 12).unwrap().count(), 1);
         assert_eq!(Range::new(0x1000, 0x401000, 21).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_place_that_was_not_used_is_no_address() {
+        let used = pages(0, 1);
+
+        assert_eq!(Range::UNUSED.count(), 0);
+        assert_eq!(Range::UNUSED.addresses().next(), None);
+        for (one, other) in [
+            (Range::UNUSED, used),
+            (used, Range::UNUSED),
+            (Range::UNUSED, Range::UNUSED),
+        ] {
+            assert!(!one.covers(&other));
+        }
+    }
+
+    #[test]
+    fn flushes_wait_as_ranges_or_in_full() {
+        let mut ranges = [Range::UNUSED; RANGES];
+        let mut pending = Pending::new(0, &mut ranges);
+
+        for case in cases::USER_FLUSHES {
+            assert_eq!(
+                pending.record(case.flush(), cases::USER_LIMITS),
+                case.recorded,
+                "{case:?}"
+            );
+            assert_eq!(pending.ranges().len(), case.ranges, "{case:?}");
+            assert_eq!(pending.count(), case.addresses, "{case:?}");
+        }
     }
 
     #[test]

@@ -13,16 +13,40 @@ pub const WORK: u64 = 1 << 1;
 /// The generation of that flush is in the bits from here up: 62 of them never wrap.
 pub const GEN_SHIFT: u32 = 2;
 
-/// Generation that `word` carries; 0 if no flush relied on the promise.
-#[inline(always)]
-pub const fn generation(word: u64) -> u64 {
-    word >> GEN_SHIFT
-}
+/// What was in a [`Promise`] when it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct State(u64);
 
-/// Whether the entry code took the promise back and flushed, and only the bookkeeping is left.
-#[inline(always)]
-pub const fn is_flushed(word: u64) -> bool {
-    word & (AWAY | WORK) == WORK
+impl State {
+    /// The state that `word` stands for.
+    #[inline(always)]
+    pub const fn new(word: u64) -> Self {
+        Self(word)
+    }
+
+    /// Whether there was a promise.
+    #[inline(always)]
+    pub const fn is_away(self) -> bool {
+        self.0 & AWAY != 0
+    }
+
+    /// Whether a flush relied on one.
+    #[inline(always)]
+    pub const fn has_work(self) -> bool {
+        self.0 & WORK != 0
+    }
+
+    /// Generation of that flush; 0 if there is none.
+    #[inline(always)]
+    pub const fn generation(self) -> u64 {
+        self.0 >> GEN_SHIFT
+    }
+
+    /// Whether the entry code took the promise back and flushed, and only the bookkeeping is left.
+    #[inline(always)]
+    pub const fn is_flushed(self) -> bool {
+        self.has_work() && !self.is_away()
+    }
 }
 
 /// What an initiator owes a CPU after it asked for its promise.
@@ -35,69 +59,94 @@ pub enum Verdict {
     Ipi,
 }
 
-/// Relies on the promise in `word` for the flush of generation `gen`, if there is one.
+/// The word: `deferred_flush_cpu.state`.
 ///
-/// The caller has changed the PTEs and taken `gen` from [`Engine::begin`], which is barrier (a).
+/// Its CPU sets and clears [`AWAY`], in C and in the entry code. From here it can be read, and
+/// relied on: by [`Shootdown::ask`] only.
 ///
-/// [`Engine::begin`]: super::engine::Engine::begin
-pub fn rely(word: &AtomicU64, gen: u64) -> Verdict {
-    let mut seen = word.load(Ordering::Relaxed);
+/// [`Shootdown::ask`]: super::engine::Shootdown::ask
+#[repr(transparent)]
+#[derive(Debug)]
+pub struct Promise(AtomicU64);
 
-    loop {
-        if seen & AWAY == 0 {
-            return Verdict::Ipi;
-        }
-        // A later flush found the promise, and this CPU found it still there after (a): the
-        // catch-up is yet to come, and covers this flush as well.
-        if generation(seen) >= gen {
-            return Verdict::Deferred;
-        }
-        // (b) A full barrier if it succeeds. If it fails it orders nothing: judge the new value.
-        match word.compare_exchange(
-            seen,
-            AWAY | WORK | (gen << GEN_SHIFT),
-            Ordering::SeqCst,
-            Ordering::Relaxed,
-        ) {
-            Ok(_) => return Verdict::Deferred,
-            Err(now) => seen = now,
+impl Promise {
+    /// A word in this state.
+    #[cfg(not(loom))]
+    pub const fn new(state: State) -> Self {
+        Self(AtomicU64::new(state.0))
+    }
+
+    /// A word in this state.
+    #[cfg(loom)]
+    pub fn new(state: State) -> Self {
+        Self(AtomicU64::new(state.0))
+    }
+
+    /// A snapshot for the eye: nothing may depend on it.
+    pub fn state(&self) -> State {
+        State(self.0.load(Ordering::Relaxed))
+    }
+
+    /// For the models of what its CPU does to it.
+    #[cfg(loom)]
+    pub fn word(&self) -> &AtomicU64 {
+        &self.0
+    }
+
+    /// Relies on the promise for the flush of generation `gen`, if there is one.
+    ///
+    /// The caller has `gen` from [`Engine::begin`], which is barrier (a).
+    ///
+    /// [`Engine::begin`]: super::engine::Engine::begin
+    pub(super) fn rely(&self, gen: u64) -> Verdict {
+        let mut seen = self.state();
+
+        loop {
+            if !seen.is_away() {
+                return Verdict::Ipi;
+            }
+            // A later flush found the promise, and this CPU found it still there after (a): the
+            // catch-up is yet to come, and covers this flush as well.
+            if seen.generation() >= gen {
+                return Verdict::Deferred;
+            }
+            // (b) A full barrier if it succeeds. If it fails it orders nothing: judge the new
+            // value.
+            match self.0.compare_exchange(
+                seen.0,
+                AWAY | WORK | (gen << GEN_SHIFT),
+                Ordering::SeqCst,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Verdict::Deferred,
+                Err(now) => seen = State(now),
+            }
         }
     }
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use super::super::cases;
     use super::*;
 
     #[test]
     fn only_a_promise_defers() {
-        for (before, gen, verdict, after) in [
-            (0, 7, Verdict::Ipi, 0),
-            (AWAY, 7, Verdict::Deferred, AWAY | WORK | 7 << GEN_SHIFT),
-            (
-                AWAY | WORK | 6 << GEN_SHIFT,
-                7,
-                Verdict::Deferred,
-                AWAY | WORK | 7 << GEN_SHIFT,
-            ),
-            // The generation never goes back.
-            (
-                AWAY | WORK | 8 << GEN_SHIFT,
-                7,
-                Verdict::Deferred,
-                AWAY | WORK | 8 << GEN_SHIFT,
-            ),
-            // Taken back by the entry code: the promise is gone, the work is not lost.
-            (
-                WORK | 6 << GEN_SHIFT,
-                7,
-                Verdict::Ipi,
-                WORK | 6 << GEN_SHIFT,
-            ),
-        ] {
-            let word = AtomicU64::new(before);
-            assert_eq!(rely(&word, gen), verdict);
-            assert_eq!(word.load(Ordering::Relaxed), after);
+        for case in cases::ASKED {
+            let promise = Promise::new(case.before);
+
+            assert_eq!(promise.rely(cases::ASKED_FOR), case.verdict);
+            assert_eq!(promise.state(), case.after);
+        }
+    }
+
+    #[test]
+    fn work_without_a_promise_means_flushed() {
+        for case in cases::MEANINGS {
+            assert_eq!(case.state.is_away(), case.away);
+            assert_eq!(case.state.has_work(), case.work);
+            assert_eq!(case.state.is_flushed(), case.flushed);
+            assert_eq!(case.state.generation(), case.gen);
         }
     }
 }

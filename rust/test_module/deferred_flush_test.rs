@@ -2,8 +2,7 @@
 
 //! `/dev/deferred_flush_test`: vmalloc storms, and an address to read stale data from.
 //!
-//! For the selftests; knows nothing of `deferred_flush.ko`. `selftests/deferred_flush/deferred_flush_test.h` is
-//! the same interface in C.
+//! For the selftests; knows nothing of `deferred_flush.ko`. The interface is in `uapi.h`.
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -11,7 +10,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use kernel::alloc::allocator::Vmalloc;
 use kernel::alloc::{Allocator, NumaNode};
 use kernel::fs::File;
-use kernel::ioctl::{_IO, _IOC_SIZE, _IOR, _IOW, _IOWR};
+use kernel::ioctl::_IOC_SIZE;
 use kernel::miscdevice::{MiscDevice, MiscDeviceOptions, MiscDeviceRegistration};
 use kernel::page::Page;
 use kernel::prelude::*;
@@ -30,102 +29,39 @@ module! {
 
 mod tables;
 
+/// What `shim.h` and `uapi.h` declare.
+#[allow(
+    clippy::all,
+    clippy::undocumented_unsafe_blocks,
+    dead_code,
+    improper_ctypes,
+    non_camel_case_types,
+    non_upper_case_globals,
+    unreachable_pub
+)]
 mod c {
-    use kernel::prelude::*;
+    use kernel::bindings::page;
+    use kernel::ffi;
 
-    extern "C" {
-        pub(super) fn deferred_flush_test_init() -> c_int;
-        pub(super) fn deferred_flush_test_exit();
-        pub(super) fn deferred_flush_test_probe_timer(addr: *mut u64, us: u64);
-        pub(super) fn deferred_flush_test_probe_nmi(cpu: c_uint, addr: *mut u64) -> c_int;
-        pub(super) fn deferred_flush_test_probe_ipi(cpu: c_uint, addr: *mut u64) -> c_int;
-        pub(super) fn deferred_flush_test_probe_done(value: *mut u64) -> bool;
-        pub(super) fn deferred_flush_test_purge() -> c_int;
-        pub(super) fn deferred_flush_test_purge_small();
-        pub(super) fn deferred_flush_test_read(addr: *mut u64) -> u64;
-        pub(super) fn deferred_flush_test_write_everywhere();
-        pub(super) fn deferred_flush_test_write_read_only(alias: bool) -> c_int;
-        pub(super) fn deferred_flush_test_vmalloc_huge(bytes: usize) -> *mut u64;
-        pub(super) fn deferred_flush_test_table(addr: usize) -> *mut c_void;
-        pub(super) fn deferred_flush_test_fill_table(
-            table: *mut c_void,
-            target: *mut c_void,
-            user: bool,
-        );
-        pub(super) fn deferred_flush_test_force_ptes(addr: usize);
-        pub(super) fn deferred_flush_test_forget_ptes();
-        pub(super) fn deferred_flush_test_clear_ptes();
-        pub(super) fn deferred_flush_test_map_giga() -> usize;
-        pub(super) fn deferred_flush_test_unmap_giga();
-        pub(super) fn deferred_flush_test_is_giga(addr: usize) -> bool;
-        pub(super) fn deferred_flush_test_map_wc() -> c_int;
-        pub(super) fn deferred_flush_test_set_wb() -> c_int;
-    }
+    include!(concat!(
+        env!("DEFERRED_FLUSH_OBJ"),
+        "/test_module/shim.h.rs"
+    ));
 }
 
 const PAGE: usize = kernel::page::PAGE_SIZE;
-/// `DEFERRED_FLUSH_TEST_PAGES` of the shim.
-const AREA_PAGES: usize = 29;
+const AREA_PAGES: usize = c::DEFERRED_FLUSH_TEST_PAGES as usize;
 /// Tries until vmalloc gives the same address again.
 const MAX_TRIES: u32 = 64;
-const MAX_PAGES: u32 = 1024;
-const MAX_MS: u32 = 60_000;
-
-/// A storm: frees `pages` pages of an area, again and again, each time with a flush.
-#[repr(C)]
-struct Storm {
-    /// In: 1 to 1024.
-    pages: u32,
-    /// In: 1 to 60,000. Stop after this many milliseconds, ...
-    max_ms: u32,
-    /// In: ... or after this many rounds, 0: any number. Out: rounds done.
-    rounds: u64,
-}
-
-/// A read by interrupt or NMI.
-#[repr(C)]
-struct Probe {
-    /// In: CPU for the interrupt or NMI. Out: whether the read has happened.
-    cpu_or_done: u32,
-    /// In: microseconds until the timer interrupt.
-    us: u32,
-    /// Out: what was read.
-    value: u64,
-}
 
 // SAFETY: No padding, and all bit patterns are valid.
-unsafe impl kernel::transmute::FromBytes for Storm {}
+unsafe impl kernel::transmute::FromBytes for c::test_storm {}
 // SAFETY: As above.
-unsafe impl kernel::transmute::AsBytes for Storm {}
+unsafe impl kernel::transmute::AsBytes for c::test_storm {}
 // SAFETY: As above.
-unsafe impl kernel::transmute::FromBytes for Probe {}
+unsafe impl kernel::transmute::FromBytes for c::test_probe {}
 // SAFETY: As above.
-unsafe impl kernel::transmute::AsBytes for Probe {}
-
-const MAGIC: u32 = b'F' as u32;
-const STORM: u32 = _IOWR::<Storm>(MAGIC, 1);
-const MAP: u32 = _IOW::<u64>(MAGIC, 2);
-const REMAP: u32 = _IOW::<u64>(MAGIC, 3);
-const REMAP_SMALL: u32 = _IOW::<u64>(MAGIC, 9);
-const READ: u32 = _IOR::<u64>(MAGIC, 4);
-const PROBE_TIMER: u32 = _IOW::<Probe>(MAGIC, 5);
-const PROBE_NMI: u32 = _IOW::<Probe>(MAGIC, 6);
-const PROBE_RESULT: u32 = _IOR::<Probe>(MAGIC, 7);
-const UNMAP: u32 = _IO(MAGIC, 8);
-const READ_WOKEN: u32 = _IOWR::<u64>(MAGIC, 10);
-const WAKE: u32 = _IOW::<u64>(MAGIC, 11);
-const PROBE_IPI: u32 = _IOW::<Probe>(MAGIC, 12);
-const UNMAP_ALIASES: u32 = _IO(MAGIC, 13);
-const SHRINK_AND_WAKE: u32 = _IOW::<u64>(MAGIC, 14);
-const WRITE_READ_ONLY: u32 = _IOW::<u64>(MAGIC, 15);
-const MAP_TABLE: u32 = _IOWR::<u64>(MAGIC, 16);
-const REUSE_TABLE: u32 = _IOW::<u64>(MAGIC, 17);
-const MAP_PMDS: u32 = _IO(MAGIC, 18);
-const FREE_PMDS: u32 = _IO(MAGIC, 19);
-const TAKE_FREED: u32 = _IO(MAGIC, 20);
-const MAP_WC: u32 = _IO(MAGIC, 21);
-const SET_WB: u32 = _IO(MAGIC, 22);
-const FREE: u32 = _IO(MAGIC, 23);
+unsafe impl kernel::transmute::AsBytes for c::test_probe {}
 
 /// The area, and its address for readers that take no lock.
 static ADDR: AtomicUsize = AtomicUsize::new(0);
@@ -161,7 +97,7 @@ impl kernel::Module for TestModule {
 
         let device = KBox::pin_init(
             MiscDeviceRegistration::register(MiscDeviceOptions {
-                name: c"deferred_flush_test",
+                name: c::TEST_DEVICE_NAME,
             }),
             GFP_KERNEL,
         )?;
@@ -221,71 +157,71 @@ impl MiscDevice for TestDevice {
         let user = || UserSlice::new(UserPtr::from_addr(arg), _IOC_SIZE(cmd));
 
         match cmd {
-            STORM => {
+            c::TEST_STORM => {
                 let (mut reader, mut writer) = user().reader_writer();
-                let mut args = reader.read::<Storm>()?;
+                let mut args = reader.read::<c::test_storm>()?;
                 args.rounds = storm(&args)?;
                 writer.write(&args)?;
             }
-            MAP => map(user().reader().read()?)?,
-            REMAP => return remap(user().reader().read()?, false),
-            REMAP_SMALL => return remap(user().reader().read()?, true),
-            MAP_TABLE => {
+            c::TEST_MAP => map(user().reader().read()?)?,
+            c::TEST_REMAP => return remap(user().reader().read()?, false),
+            c::TEST_REMAP_SMALL => return remap(user().reader().read()?, true),
+            c::TEST_MAP_TABLE => {
                 let (mut reader, mut writer) = user().reader_writer();
                 writer.write(&tables::map(reader.read()?)?)?;
             }
-            REUSE_TABLE => return Ok(tables::reuse(user().reader().read()?)?.into()),
-            MAP_PMDS => tables::map_pmds()?,
-            FREE_PMDS => tables::free_pmds()?,
-            TAKE_FREED => return Ok(tables::take_freed()?.into()),
+            c::TEST_REUSE_TABLE => return Ok(tables::reuse(user().reader().read()?)?.into()),
+            c::TEST_MAP_PMDS => tables::map_pmds()?,
+            c::TEST_FREE_PMDS => tables::free_pmds()?,
+            c::TEST_TAKE_FREED => return Ok(tables::take_freed()?.into()),
             // SAFETY: Has no preconditions.
-            MAP_WC => kernel::error::to_result(unsafe { c::deferred_flush_test_map_wc() })?,
+            c::TEST_MAP_WC => kernel::error::to_result(unsafe { c::deferred_flush_test_map_wc() })?,
             // SAFETY: Has no preconditions.
-            SET_WB => kernel::error::to_result(unsafe { c::deferred_flush_test_set_wb() })?,
-            FREE => free(),
-            UNMAP => unmap(),
+            c::TEST_SET_WB => kernel::error::to_result(unsafe { c::deferred_flush_test_set_wb() })?,
+            c::TEST_FREE => free(),
+            c::TEST_UNMAP => unmap(),
             // SAFETY: Has no preconditions.
-            UNMAP_ALIASES => unsafe { c::deferred_flush_test_purge_small() },
-            WRITE_READ_ONLY => {
+            c::TEST_UNMAP_ALIASES => unsafe { c::deferred_flush_test_purge_small() },
+            c::TEST_WRITE_READ_ONLY => {
                 let alias = user().reader().read::<u64>()? != 0;
 
                 // SAFETY: Has no preconditions.
                 kernel::error::to_result(unsafe { c::deferred_flush_test_write_read_only(alias) })?
             }
-            READ => user().writer().write(&read()?)?,
-            READ_WOKEN => {
+            c::TEST_READ => user().writer().write(&read()?)?,
+            c::TEST_READ_WOKEN => {
                 let (mut reader, mut writer) = user().reader_writer();
                 writer.write(&me.read_woken(reader.read()?)?)?;
             }
-            WAKE => me.wake(user().reader().read()?),
-            SHRINK_AND_WAKE => {
+            c::TEST_WAKE => me.wake(user().reader().read()?),
+            c::TEST_SHRINK_AND_WAKE => {
                 let number = user().reader().read()?;
 
                 // At once: a CPU that polls may be interrupted.
                 shrink_area()?;
                 me.wake(number);
             }
-            PROBE_TIMER => {
-                let args = user().reader().read::<Probe>()?;
+            c::TEST_PROBE_TIMER => {
+                let args = user().reader().read::<c::test_probe>()?;
                 // SAFETY: The probe copes with an area that is not mapped.
                 unsafe { c::deferred_flush_test_probe_timer(area()?, args.us.into()) };
             }
-            PROBE_NMI => {
-                let args = user().reader().read::<Probe>()?;
+            c::TEST_PROBE_NMI => {
+                let args = user().reader().read::<c::test_probe>()?;
                 // SAFETY: As above.
                 kernel::error::to_result(unsafe {
                     c::deferred_flush_test_probe_nmi(args.cpu_or_done, area()?)
                 })?;
             }
-            PROBE_IPI => {
-                let args = user().reader().read::<Probe>()?;
+            c::TEST_PROBE_IPI => {
+                let args = user().reader().read::<c::test_probe>()?;
                 // SAFETY: As above.
                 kernel::error::to_result(unsafe {
                     c::deferred_flush_test_probe_ipi(args.cpu_or_done, area()?)
                 })?;
             }
-            PROBE_RESULT => {
-                let mut args = Probe {
+            c::TEST_PROBE_RESULT => {
+                let mut args = c::test_probe {
                     cpu_or_done: 0,
                     us: 0,
                     value: 0,
@@ -305,8 +241,12 @@ impl MiscDevice for TestDevice {
 ///
 /// vfree() itself leaves the flush to one per 32 MiB and more. Shrinking an area frees its tail
 /// with a flush of just that range, every time; the rest goes by vfree().
-fn storm(args: &Storm) -> Result<u64> {
-    if args.pages == 0 || args.pages > MAX_PAGES || args.max_ms == 0 || args.max_ms > MAX_MS {
+fn storm(args: &c::test_storm) -> Result<u64> {
+    if args.pages == 0
+        || args.pages > c::TEST_MAX_PAGES
+        || args.max_ms == 0
+        || args.max_ms > c::TEST_MAX_MS
+    {
         return Err(EINVAL);
     }
     let start = Instant::<Monotonic>::now();

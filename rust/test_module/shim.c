@@ -20,8 +20,6 @@
 
 #include "shim.h"
 
-#define PROBE_UNMAPPED U64_MAX
-
 /* What an interrupt or NMI reads, and where it ran. */
 static u64 *probe_addr;
 static u64 probe_value;
@@ -30,11 +28,11 @@ static bool probe_done;
 
 /*
  * The smallest value at the start of a page: values grow, so any stale page
- * shows.  PROBE_UNMAPPED if the area is not mapped at this moment.
+ * shows.  TEST_UNMAPPED if the area is not mapped at this moment.
  */
 u64 deferred_flush_test_read(u64 *addr)
 {
-	u64 smallest = PROBE_UNMAPPED;
+	u64 smallest = TEST_UNMAPPED;
 	u64 value;
 	int page;
 
@@ -48,7 +46,7 @@ u64 deferred_flush_test_read(u64 *addr)
 	return smallest;
 unmapped:
 	pagefault_enable();
-	return PROBE_UNMAPPED;
+	return TEST_UNMAPPED;
 }
 
 static void probe(void)
@@ -233,7 +231,7 @@ void deferred_flush_test_fill_table(struct page *table, struct page *target, boo
 {
 	pte_t pte = mk_pte(target, user ? PAGE_READONLY : PAGE_KERNEL_RO);
 
-	memset64(page_address(target), DEFERRED_FLUSH_TEST_REUSED, PAGE_SIZE / sizeof(u64));
+	memset64(page_address(target), TEST_REUSED, PAGE_SIZE / sizeof(u64));
 	memset64(page_address(table), pte_val(pte), PTRS_PER_PTE);
 }
 

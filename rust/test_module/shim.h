@@ -4,18 +4,16 @@
 
 #include <linux/types.h>
 
+#include "uapi.h"
+
 struct page;
 
 /*
  * Pages of the area that is freed and mapped anew.  Many, as some translations
  * get lost on the way to the reading; and a number that hardly anybody else
  * uses, so that vmalloc has one free area of that size, and gives it back.
- * The other side is AREA_PAGES in deferred_flush_test.rs.
  */
 #define DEFERRED_FLUSH_TEST_PAGES 29
-
-/* What is read through a page table that was freed: TEST_REUSED. */
-#define DEFERRED_FLUSH_TEST_REUSED 0x5ca1ab1eULL
 
 int deferred_flush_test_init(void);
 u64 deferred_flush_test_read(u64 *addr);

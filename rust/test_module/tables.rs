@@ -9,6 +9,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use kernel::alloc::allocator::Vmalloc;
 use kernel::alloc::{Allocator, NumaNode};
+use kernel::bindings;
 use kernel::page::Page;
 use kernel::prelude::*;
 use kernel::time::delay::fsleep;
@@ -25,7 +26,7 @@ const UNREAD: usize = 64 * PAGE;
 const TABLE_TRIES: usize = 1024;
 
 /// The table that `free_pmds()` has freed. Only compared with.
-static FREED: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
+static FREED: AtomicPtr<bindings::page> = AtomicPtr::new(core::ptr::null_mut());
 
 kernel::sync::global_lock! {
     // SAFETY: Initialized in `TestModule::init()`, before the device exists.
@@ -99,18 +100,18 @@ pub(super) fn reuse(value: u64) -> Result<bool> {
 }
 
 /// Tries to allocate `table`. If it is to be had, who takes it for a page table finds another page.
-fn allocate(table: *mut c_void, user: bool) -> Result<bool> {
+fn allocate(table: *mut bindings::page, user: bool) -> Result<bool> {
     let mut spare = KVec::with_capacity(TABLE_TRIES, GFP_KERNEL)?;
 
     for _ in 0..TABLE_TRIES {
         let page = Page::alloc_page(GFP_KERNEL)?;
 
-        if page.as_ptr().cast() == table {
+        if page.as_ptr() == table {
             // Not before: that could be the table itself, which is the first to be had.
             let target = Page::alloc_page(GFP_KERNEL)?;
 
             // SAFETY: Both are pages of our own.
-            unsafe { c::deferred_flush_test_fill_table(table, target.as_ptr().cast(), user) };
+            unsafe { c::deferred_flush_test_fill_table(table, target.as_ptr(), user) };
             *TABLE.lock() = Some((page, target));
             return Ok(true);
         }
@@ -122,7 +123,8 @@ fn allocate(table: *mut c_void, user: bool) -> Result<bool> {
 /// A large page, if there is one, full of `value`.
 fn large_area(value: u64) -> Result<VVec<u64>> {
     // SAFETY: Has no preconditions.
-    let ptr = NonNull::new(unsafe { c::deferred_flush_test_vmalloc_huge(LARGE) }).ok_or(ENOMEM)?;
+    let ptr = unsafe { c::deferred_flush_test_vmalloc_huge(LARGE) };
+    let ptr = NonNull::new(ptr.cast::<u64>()).ok_or(ENOMEM)?;
     // SAFETY: It has `LARGE` bytes, aligned to a page, and `Vmalloc` frees what vmalloc allocates.
     let mut area = unsafe { VVec::from_raw_parts(ptr.as_ptr(), 0, LARGE / 8) };
 
@@ -187,7 +189,7 @@ pub(super) fn free_pmds() -> Result {
     // SAFETY: Their table is gone.
     unsafe { c::deferred_flush_test_forget_ptes() };
     ADDR.store(pages + UNREAD, Ordering::Release);
-    FREED.store(table.cast(), Ordering::Relaxed);
+    FREED.store(table, Ordering::Relaxed);
     Ok(())
 }
 
@@ -198,7 +200,7 @@ pub(super) fn take_freed() -> Result<bool> {
     if table.is_null() {
         return Err(ENXIO);
     }
-    allocate(table.cast(), false)
+    allocate(table, false)
 }
 
 /// `_slot`: `AREA` is locked, which serializes the callers.

@@ -18,7 +18,7 @@ from store import Outcome
 
 # In these states the module is loaded, and its KUnit suites run.
 LOADS = {"off", "always", "adaptive", "unloaded"}
-SUITE = "deferred_flush_core"
+SUITES = ("deferred_flush_engine", "deferred_flush_module")
 # Lines of a log that are shown for a failure.
 TAIL = 60
 
@@ -233,8 +233,9 @@ class Runner:
                 kunit = self.parser.kunit_log(text_of(self.out(scenario) / "dmesg"))
                 outcome.results += kunit
                 # The kernel has suites of its own.
-                if LOADS & set(scenario.states) and not any(SUITE in r.name for r in kunit):
-                    outcome.results.append(Result("kunit", FAILED, f"no {SUITE} in the kernel log"))
+                for suite in SUITES if LOADS & set(scenario.states) else ():
+                    if not any(suite in r.name for r in kunit):
+                        outcome.results.append(Result("kunit", FAILED, f"no {suite} in the kernel log"))
         elif scenario.format == "exits":
             self._exits(outcome, sections, baseline)
         if not scenario.broken:

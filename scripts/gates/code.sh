@@ -162,7 +162,7 @@ gate_one_promise() { # [SOURCE [TREE]]
 		drivers/idle include kernel mm >"$dir/kernel"
 	mentions 'AWAY|deferred_flush_cpu' "$tree" rust >"$dir/all"
 	# A model of it, and what is only for tests.
-	grep -vE '^rust/(host/|module/kunit.rs|test_module/)' "$dir/all" >"$dir/module"
+	grep -vE '^rust/(host/|(entry|module)/kunit.rs|protocol/cases.rs|test_module/)' "$dir/all" >"$dir/module"
 	mapfile -t kernel <"$dir/kernel"
 	mapfile -t module <"$dir/module"
 	[[ ${#kernel[@]} -gt 0 ]] || die "nothing in $src"

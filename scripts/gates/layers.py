@@ -24,7 +24,7 @@ MAY = {
     "rust/module": "rust/protocol rust/entry",
     "rust/test_module": "",
     "rust/host": "rust/protocol",
-    "selftests/deferred_flush": "",
+    "selftests/deferred_flush": "rust/test_module",
     "selftests/machine": "",
     "scripts/lib": "selftests/machine",
     "scripts/build": "scripts/lib selftests rust",

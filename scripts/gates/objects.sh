@@ -33,13 +33,13 @@ control_objtool__call() {
 	local tree out
 	tree=$(rust_copy objtool)
 	out=$(scratch objtool-out)
-	sed -i -E 's|^    let (mut )?state = this_cpu_read|    escape();\n&|' "$tree/rust/entry/deferred_flush_entry.rs"
+	sed -i -E 's|^    let state = this.state|    escape();\n&|' "$tree/rust/entry/deferred_flush_entry.rs"
 	! cmp -s "$TOP/rust/entry/deferred_flush_entry.rs" "$tree/rust/entry/deferred_flush_entry.rs" ||
 		die "nothing planted"
 	cat >>"$tree/rust/entry/deferred_flush_entry.rs" <<-END
 		#[inline(never)]
 		fn escape() {
-		    core::sync::atomic::fence(Ordering::SeqCst);
+		    core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
 		}
 	END
 	kernel_make "$(realpath "$BUILD/kernel-src")" O="$(realpath "$BUILD/kernel")" M="$tree" \

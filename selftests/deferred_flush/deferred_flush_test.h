@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * /dev/deferred_flush_test (rust/test_module/deferred_flush_test.rs), and what the
- * storms share: pinned threads and counts of interrupts.
+ * What loads and opens the test device, and what the storms share: pinned
+ * threads and counts of interrupts.
  */
 #ifndef DEFERRED_FLUSH_TEST_H
 #define DEFERRED_FLUSH_TEST_H
@@ -21,63 +21,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../../rust/test_module/uapi.h"
 #include "tlb_counters.h"
 
-#define TEST_DEVICE "/dev/deferred_flush_test"
-
-struct test_storm {
-	uint32_t pages;
-	uint32_t max_ms;
-	uint64_t rounds;
-};
-
-struct test_probe {
-	uint32_t cpu_or_done;
-	uint32_t us;
-	uint64_t value;
-};
-
-#define TEST_STORM	_IOWR('F', 1, struct test_storm)
-#define TEST_MAP	_IOW('F', 2, uint64_t)
-#define TEST_REMAP	_IOW('F', 3, uint64_t)
-#define TEST_READ	_IOR('F', 4, uint64_t)
-#define TEST_PROBE_TIMER	_IOW('F', 5, struct test_probe)
-#define TEST_PROBE_NMI	_IOW('F', 6, struct test_probe)
-#define TEST_PROBE_RESULT	_IOR('F', 7, struct test_probe)
-#define TEST_UNMAP	_IO('F', 8)
-#define TEST_REMAP_SMALL	_IOW('F', 9, uint64_t)
-/* Reads when another thread wakes it with the same number, or a later one. */
-#define TEST_READ_WOKEN	_IOWR('F', 10, uint64_t)
-#define TEST_WAKE	_IOW('F', 11, uint64_t)
-#define TEST_PROBE_IPI	_IOW('F', 12, struct test_probe)
-#define TEST_UNMAP_ALIASES	_IO('F', 13)
-/* Unmaps all but the first page.  TEST_READ gives TEST_UNMAPPED until the next TEST_MAP. */
-#define TEST_SHRINK_AND_WAKE	_IOW('F', 14, uint64_t)
-#define TEST_UNMAPPED		UINT64_MAX
-/* Tries to write to what has become read-only, or to its alias: EFAULT. */
-#define TEST_WRITE_READ_ONLY	_IOW('F', 15, uint64_t)
-
-/* Maps in small pages, of a table of its own.  Out: an address there that nobody uses. */
-#define TEST_MAP_TABLE		_IOWR('F', 16, uint64_t)
-/*
- * Puts a large page in its place.  1: the table was freed, and who still walks
- * it finds TEST_REUSED.  0: it was not to be had.
- */
-#define TEST_REUSE_TABLE	_IOW('F', 17, uint64_t)
-#define TEST_REUSED		0x5ca1ab1eULL
-/*
- * The same for a table of PMDs, and a page of a gigabyte.  Which CPU can have the
- * table of PTEs again, some time later, is to be tried.
- */
-#define TEST_MAP_PMDS		_IO('F', 18)
-#define TEST_FREE_PMDS		_IO('F', 19)
-#define TEST_TAKE_FREED		_IO('F', 20)
-
-/* Maps a page with a cache attribute, and changes that. */
-#define TEST_MAP_WC		_IO('F', 21)
-#define TEST_SET_WB		_IO('F', 22)
-/* As vfree() does it, lazily.  TEST_READ goes on there. */
-#define TEST_FREE		_IO('F', 23)
+#define TEST_DEVICE "/dev/" TEST_DEVICE_NAME
 
 #define MAX_CPUS 64
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The protocol under every interleaving that loom finds.
+//! The protocol in all executions with up to three preemptions, or `LOOM_MAX_PREEMPTIONS`, which is
+//! 4 in `make check-all`. A switch to another thread counts if the last one could have gone on.
 //!
 //! One CPU promises and comes back, others begin shootdowns. Its TLB may fill at any time with
 //! what a page walk may see at that time, also right behind a flush. The word, the engine, the log
@@ -11,8 +12,9 @@
 //! copy of `rust/protocol` with one change (`../twins.rs`).
 //!
 //! What is not here: INVLPG and MOV to CR3 as serializing instructions (a flush is a point in the
-//! program order of its thread), and IPIs as such (an initiator that gets [`Verdict::Ipi`] has its
-//! flush done after all threads have ended).
+//! program order of its thread), IPIs as such (an initiator that gets [`Verdict::Ipi`] has its flush
+//! done after all threads have ended), more than one NMI, NMIs while the hooks are patched out, and
+//! CPUs that go offline.
 
 #![cfg(loom)]
 
@@ -72,6 +74,23 @@ fn nmi_with_pti() {
         entry: Entry::Pti,
         ..Case::ONE
     });
+}
+
+#[test]
+fn disarm_in_c() {
+    disarm(Entry::C, Bug::None);
+}
+
+#[test]
+fn disarm_with_pti() {
+    disarm(Entry::Pti, Bug::None);
+}
+
+/// What it was about to write when `disarm()` wrote 0.
+#[test]
+#[should_panic(expected = "a promise that nobody keeps")]
+fn broken_keeps_promise() {
+    disarm(Entry::C, Bug::KeepsPromise);
 }
 
 #[test]

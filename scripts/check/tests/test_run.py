@@ -112,11 +112,14 @@ class Scripts(unittest.TestCase):
 
     def test_no_kunit_is_no_pass_where_the_module_is_loaded(self):
         self.assertTrue(self.guest(self.TAP, states=["always"]).failed)
-        log = ('printf "[ 1.0] KTAP version 1\\n1..1\\n    KTAP version 1\\n    # Subtest: {0}\\n    1..1\\n'
-               '    ok 1 u\\nok 1 {0}\\n" >"$out/dmesg"\n')
-        for suite, failed in (("rust_fmt", True), ("deferred_flush_core", False)):
-            outcome = self.guest(self.TAP + log.format(suite), states=["always"])
-            self.assertEqual(outcome.failed, failed, suite)
+        suites = ["deferred_flush_engine", "deferred_flush_module"]
+        for ran, failed in (["rust_fmt"], True), (suites[:1], True), (suites[1:], True), (suites, False):
+            log = f"[ 1.0] KTAP version 1\\n1..{len(ran)}\\n"
+            for number, suite in enumerate(ran, 1):
+                log += (f"    KTAP version 1\\n    # Subtest: {suite}\\n    1..1\\n    ok 1 u\\n"
+                        f"ok {number} {suite}\\n")
+            outcome = self.guest(self.TAP + f'printf "{log}" >"$out/dmesg"\n', states=["always"])
+            self.assertEqual(outcome.failed, failed, ran)
 
     def test_what_an_earlier_run_left_does_not_count(self):
         self.assertFalse(self.guest(self.TAP).failed)

@@ -2,10 +2,11 @@
 
 // The machine of `model.rs`: the CPUs that initiate, and the one that promises.
 
+use code::cases;
 use code::catch_up::Target;
-use code::engine::{Engine, Flushed, Tlb};
-use code::range::PAGE_SIZE;
-use code::word::{is_flushed, rely, Verdict, AWAY, WORK};
+use code::engine::{Engine, FlushPage, Flushed, Tlb};
+use code::range::{Page, PageRange, PAGE_SIZE};
+use code::word::{Promise, State, Verdict, AWAY, WORK};
 use loom::sync::atomic::{fence, AtomicU64, Ordering};
 use loom::sync::Arc;
 
@@ -15,11 +16,15 @@ const NEW: u64 = 1;
 
 /// What the CPUs share.
 struct Machine {
-    word: AtomicU64,
+    promise: Promise,
     engine: Engine,
     ptes: [AtomicU64; PAGES],
     /// An instruction.
     text: AtomicU64,
+    /// `deferred_flush_cpu.promise`: whether the target promises on its way out.
+    wanted: AtomicU64,
+    /// Whether `disarm()` has sent its IPI.
+    disarmed: AtomicU64,
 }
 
 /// How a text poke asks for the promise. Nothing does so yet.
@@ -34,10 +39,12 @@ enum Poke {
 impl Machine {
     fn new(ceiling: u64) -> Arc<Self> {
         Arc::new(Self {
-            word: AtomicU64::new(0),
+            promise: Promise::new(State::new(0)),
             engine: Engine::new(ceiling),
             ptes: std::array::from_fn(|_| AtomicU64::new(OLD)),
             text: AtomicU64::new(OLD),
+            wanted: AtomicU64::new(1),
+            disarmed: AtomicU64::new(0),
         })
     }
 
@@ -49,28 +56,20 @@ impl Machine {
     /// Changes the PTE of `page` and asks the target for its promise:
     /// `flush_tlb_kernel_range_deferrable()`.
     fn shoot_down(&self, page: usize) -> Verdict {
-        let start = page as u64 * PAGE_SIZE;
-
         self.ptes[page].store(NEW, Ordering::Relaxed);
-        let generation = self
-            .engine
-            .begin(start, start + PAGE_SIZE)
-            .into_generation();
-        rely(&self.word, generation)
+        self.engine.begin(range(page)).ask(&self.promise)
     }
 
     /// Changes the text and asks the target for its promise.
     fn poke(&self, poke: Poke) -> Verdict {
-        const TEXT: u64 = PAGES as u64 * PAGE_SIZE;
-
         self.text.store(NEW, Ordering::Relaxed);
         if poke == Poke::Generation {
-            let generation = self.engine.begin(TEXT, TEXT + PAGE_SIZE).into_generation();
-            return rely(&self.word, generation);
+            return self.engine.begin(range(PAGES)).ask(&self.promise);
         }
 
         fence(Ordering::SeqCst);
-        let mut seen = self.word.load(Ordering::Relaxed);
+        let word = self.promise.word();
+        let mut seen = word.load(Ordering::Relaxed);
 
         loop {
             if seen & AWAY == 0 {
@@ -79,15 +78,23 @@ impl Machine {
             if seen & WORK != 0 {
                 return Verdict::Deferred;
             }
-            match self
-                .word
-                .compare_exchange(seen, seen | WORK, Ordering::SeqCst, Ordering::Relaxed)
-            {
+            match word.compare_exchange(seen, seen | WORK, Ordering::SeqCst, Ordering::Relaxed) {
                 Ok(_) => return Verdict::Deferred,
                 Err(now) => seen = now,
             }
         }
     }
+
+    /// `disarm()` of `arch/x86/mm/deferred_flush.c`, until it waits for its IPIs.
+    fn disarm(&self) {
+        self.wanted.store(0, Ordering::Relaxed);
+        self.disarmed.store(1, Ordering::SeqCst);
+    }
+}
+
+/// One page, by its number.
+fn range(page: usize) -> Option<PageRange> {
+    cases::pages(page as u32, 1)
 }
 
 /// How the target enters the kernel.
@@ -113,6 +120,8 @@ enum Bug {
     NoFlush,
     /// NMIs that hit on the user CR3 do not flush.
     NotParanoid,
+    /// The IPI of `disarm()` leaves what this CPU was about to write.
+    KeepsPromise,
 }
 
 /// The target. Its TLB is as greedy as can be: what is flushed is filled again at once.
@@ -123,6 +132,8 @@ struct Cpu<'a> {
     /// Places to pass before the NMI comes.
     nmi_in: Option<usize>,
     user_cr3: bool,
+    /// The IPI of `disarm()` has come.
+    disarmed: bool,
     entries: [u64; PAGES],
     /// `deferred_flush_local.tlb_gen`
     tlb_gen: u64,
@@ -132,9 +143,9 @@ struct Cpu<'a> {
     used: Vec<([u64; PAGES], u64)>,
 }
 
-impl Tlb for Cpu<'_> {
-    fn flush_one(&mut self, addr: u64) {
-        let page = (addr / PAGE_SIZE) as usize;
+impl FlushPage for Cpu<'_> {
+    fn flush_page(&mut self, page: Page) {
+        let page = (page.addr() / PAGE_SIZE) as usize;
 
         self.place_for_an_nmi();
         // The page of the text is the last one, and its translation does not change.
@@ -142,6 +153,9 @@ impl Tlb for Cpu<'_> {
             self.entries[page] = self.machine.walk(page);
         }
     }
+}
+
+impl Tlb for Cpu<'_> {
     fn flush_all(&mut self) {
         self.place_for_an_nmi();
         for page in 0..PAGES {
@@ -174,6 +188,7 @@ impl<'a> Cpu<'a> {
             bug,
             nmi_in: None,
             user_cr3: false,
+            disarmed: false,
             entries: [OLD; PAGES],
             fetched: OLD,
             tlb_gen: 0,
@@ -181,24 +196,28 @@ impl<'a> Cpu<'a> {
         }
     }
 
+    fn word(&self) -> &'a AtomicU64 {
+        self.machine.promise.word()
+    }
+
     fn state(&self) -> u64 {
         // On x86 a plain load is an acquire, ...
-        self.machine.word.load(Ordering::Acquire)
+        self.word().load(Ordering::Acquire)
     }
 
     fn set_state(&self, state: u64) {
         // ... and a plain store a release.
-        self.machine.word.store(state, Ordering::Release);
+        self.word().store(state, Ordering::Release);
     }
 
     /// `catch_up()` of `arch/x86/mm/deferred_flush.c`.
     fn catch_up(&mut self) {
         let machine = self.machine;
-        let state = self.state();
+        let state = State::new(self.state());
 
         machine.engine.catch_up(state, self);
         self.serialize();
-        if is_flushed(self.state()) {
+        if State::new(self.state()).is_flushed() {
             self.place_for_an_nmi();
             self.set_state(0);
         }
@@ -208,7 +227,7 @@ impl<'a> Cpu<'a> {
     fn take_back(&mut self) {
         loop {
             let old = match self.bug {
-                Bug::StoreThenFlush => self.machine.word.swap(0, Ordering::SeqCst),
+                Bug::StoreThenFlush => self.word().swap(0, Ordering::SeqCst),
                 _ => self.state(),
             };
 
@@ -224,10 +243,9 @@ impl<'a> Cpu<'a> {
                 return self.set_state(0);
             }
             // (c)
-            let ended =
-                self.machine
-                    .word
-                    .compare_exchange(old, 0, Ordering::SeqCst, Ordering::Relaxed);
+            let ended = self
+                .word()
+                .compare_exchange(old, 0, Ordering::SeqCst, Ordering::Relaxed);
             if ended.is_ok() || self.bug == Bug::StoreThenFlush {
                 return;
             }
@@ -244,7 +262,7 @@ impl<'a> Cpu<'a> {
                 let old = self.state();
                 self.set_state(old & !AWAY);
             } else {
-                self.machine.word.fetch_and(!AWAY, Ordering::SeqCst);
+                self.word().fetch_and(!AWAY, Ordering::SeqCst);
             }
             self.place_for_an_nmi();
             if self.state() & WORK != 0 {
@@ -270,6 +288,35 @@ impl<'a> Cpu<'a> {
         self.user_cr3 = self.entry == Entry::Pti;
         // (d)
         self.set_state(AWAY);
+    }
+
+    /// `deferred_flush_exit_to_user()`, with interrupts off.
+    fn leave_if_wanted(&mut self) {
+        if self.machine.wanted.load(Ordering::Relaxed) != 0 {
+            self.leave();
+        }
+    }
+
+    /// `deferred_flush_found()`, with interrupts off.
+    fn found(&mut self) {
+        let wanted = &self.machine.wanted;
+        let promise = wanted.load(Ordering::Relaxed);
+
+        if promise != 0 {
+            wanted.store(promise, Ordering::Relaxed);
+        }
+    }
+
+    /// `disarm_ipi()`, if it is due.
+    fn interrupts(&mut self) {
+        if self.disarmed || self.machine.disarmed.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        if self.bug != Bug::KeepsPromise {
+            self.machine.wanted.store(0, Ordering::Relaxed);
+        }
+        self.catch_up();
+        self.disarmed = true;
     }
 
     /// INVLPG and MOV to CR3 do. As greedy as the TLB: what comes next is fetched at once.

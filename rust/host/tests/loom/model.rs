@@ -3,12 +3,11 @@
 // What happens on a machine. `code` is `rust/protocol`, or a broken twin of it.
 
 use code::log::{Log, SLOTS};
-use code::range::PageRange;
 use loom::thread;
 
 include!("machine.rs");
 
-/// Times that a thread is interrupted in favour of another, if LOOM_MAX_PREEMPTIONS does not say
+/// Preemptions in an execution, of all threads together, if LOOM_MAX_PREEMPTIONS does not say
 /// otherwise. With 2 all twins are caught, with 1 not all.
 const PREEMPTIONS: usize = 3;
 
@@ -192,14 +191,56 @@ fn pti_two_trips() {
     });
 }
 
+/// The hooks are patched out, and the module goes, while a CPU is away and another flushes.
+fn disarm(entry: Entry, bug: Bug) {
+    builder().check(move || {
+        let machine = Machine::new(1);
+        let initiator = {
+            let machine = machine.clone();
+            thread::spawn(move || machine.shoot_down(0))
+        };
+        let disarmer = {
+            let machine = machine.clone();
+            thread::spawn(move || machine.disarm())
+        };
+        let mut cpu = Cpu::new(&machine, entry, bug);
+
+        cpu.found();
+        cpu.interrupts();
+        cpu.leave_if_wanted();
+        cpu.enter();
+        cpu.interrupts();
+        cpu.run();
+        let verdict = initiator.join().unwrap();
+        if verdict == Verdict::Deferred {
+            assert_eq!(
+                cpu.used[0].0[0], NEW,
+                "stale translation after a deferred flush"
+            );
+        }
+        disarmer.join().unwrap();
+        cpu.interrupts();
+        // That of the initiator; `synchronize_rcu()` waits for it.
+        if verdict == Verdict::Ipi {
+            cpu.catch_up();
+        }
+        assert_eq!(cpu.entries[0], NEW, "the IPI left a stale translation");
+        // From here on there is no engine to catch up with.
+        for _ in 0..2 {
+            assert_eq!(cpu.state(), 0, "a promise that nobody keeps");
+            cpu.leave_if_wanted();
+        }
+    });
+}
+
 /// A slot of the log is overwritten while it is read.
 fn overwritten_while_read() {
     const FIRST: u64 = 1;
     const SECOND: u64 = FIRST + SLOTS as u64;
 
-    // Both ends differ.
-    fn range(gen: u64) -> (u64, u64) {
-        (gen * 8 * PAGE_SIZE, gen * 9 * PAGE_SIZE)
+    // Both numbers differ.
+    fn range(gen: u64) -> PageRange {
+        cases::pages(8 * gen as u32, gen as u16).unwrap()
     }
 
     builder().check(|| {
@@ -212,18 +253,11 @@ fn overwritten_while_read() {
         };
 
         for gen in [FIRST, SECOND] {
-            let (start, end) = range(gen);
-            log.publish(gen, start, end);
+            log.publish(gen, range(gen));
         }
         for (gen, found) in reader.join().unwrap() {
-            let (start, end) = range(gen);
-
             if let Some(found) = found {
-                assert_eq!(
-                    found,
-                    PageRange::new(start, end),
-                    "a range of no generation"
-                );
+                assert_eq!(found, range(gen), "a range of no generation");
             }
         }
     });
