@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What tests expect of the protocol: of the host crate, and of KUnit in both objects of the module.
+//! What tests expect of the protocol: those of the host, and KUnit in both objects of the module.
 
 use super::catch_up::Target;
 use super::engine::{FlushPage, Flushed, Tlb};

@@ -21,8 +21,8 @@ const BUSY: u64 = 1 << 63;
 ///
 /// # Invariants
 ///
-/// `seq` is the generation whose range is in `start` and `pages`, or has [`BUSY`] set. It only grows
-/// (apart from [`BUSY`]), and only the writer that set [`BUSY`] writes the other fields.
+/// `seq` is the generation whose range is in `start` and `pages`, or has [`BUSY`] set. It only
+/// grows (apart from [`BUSY`]), and only the writer that set [`BUSY`] writes the other fields.
 struct Slot {
     seq: AtomicU64,
     start: AtomicU64,

@@ -15,8 +15,8 @@ pub const RANGES: usize = 4;
 ///
 /// # Invariants
 ///
-/// Either `step` is a power of two, `start < end`, and `end - start` is a multiple of `step`; or all
-/// of them are 0, as C leaves places that have not been used: no address.
+/// Either `step` is a power of two, `start < end`, and `end - start` is a multiple of `step`; or
+/// all of them are 0, as C leaves places that have not been used: no address.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {

@@ -12,9 +12,9 @@
 //! copy of `rust/protocol` with one change (`../twins.rs`).
 //!
 //! What is not here: INVLPG and MOV to CR3 as serializing instructions (a flush is a point in the
-//! program order of its thread), IPIs as such (an initiator that gets [`Verdict::Ipi`] has its flush
-//! done after all threads have ended), more than one NMI, NMIs while the hooks are patched out, and
-//! CPUs that go offline.
+//! program order of its thread), IPIs as such (an initiator that gets [`Verdict::Ipi`] has its
+//! flush done after all threads have ended), more than one NMI, NMIs while the hooks are patched
+//! out, and CPUs that go offline.
 
 #![cfg(loom)]
 

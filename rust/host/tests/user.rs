@@ -57,7 +57,11 @@ fn flushes() -> impl Strategy<Value = Vec<Option<Flush>>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 4_000,
+        failure_persistence: None,
+        ..Default::default()
+    })]
 
     #[test]
     fn every_address_is_replayed_or_everything_is(
@@ -101,7 +105,10 @@ proptest! {
             } else {
                 let replayed: BTreeSet<u64> = replayed.into_iter().collect();
 
-                prop_assert!(wanted.is_subset(&replayed), "missing {:x?}", wanted.difference(&replayed));
+                prop_assert!(
+                    wanted.is_subset(&replayed),
+                    "missing {:x?}", wanted.difference(&replayed)
+                );
             }
         }
     }
@@ -118,7 +125,10 @@ proptest! {
         for flush in flushes.into_iter().flatten().take(RANGES) {
             let flush = Flush { tables: false, ..flush };
 
-            prop_assert_eq!(flush.record(&mut pending, wanted.is_empty(), limits), Recorded::Ranges);
+            prop_assert_eq!(
+                flush.record(&mut pending, wanted.is_empty(), limits),
+                Recorded::Ranges
+            );
             wanted.extend(flush.addresses());
         }
         let replayed: BTreeSet<u64> =
