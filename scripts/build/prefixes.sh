@@ -3,7 +3,7 @@
 # Every prefix of the series has to build, with the option off and on, without a warning; all of it
 # also with PREEMPT_RT, which refuses the option. Built is what the patches so far touch, and what
 # includes a header that the last of them touches.
-# Usage: series.sh [PATCHES [SOURCE]]
+# Usage: prefixes.sh [PATCHES [SOURCE]]
 #        PATCHES  a directory of patches; default: patches/linux-*
 #        SOURCE   the kernel that they apply to; default: build/kernel-src with the series taken out
 # What has passed is remembered, by its content.
@@ -12,7 +12,7 @@
 set -euo pipefail
 # In $(...) as well.
 shopt -s inherit_errexit
-. "$(dirname "$0")/lib/lib.sh"
+. "$(dirname "$0")/../lib/lib.sh"
 
 series=$TOP/patches/linux-$KERNEL_SERIES
 source=${2:-}
