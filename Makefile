@@ -42,26 +42,26 @@ measure soak bundle:
 	@scripts/$@.sh
 
 kernel:
-	@scripts/setup.sh
-	@scripts/kernel.sh
+	@scripts/build/setup.sh
+	@scripts/build/kernel.sh
 
 qemu:
-	@scripts/setup.sh
-	@scripts/qemu.sh
+	@scripts/build/setup.sh
+	@scripts/build/qemu.sh
 
 tree:
-	@scripts/setup.sh
+	@scripts/build/setup.sh
 	@scripts/tree.sh
 
 series:
 	@scripts/series.sh
 
 modules selftests: kernel
-	@scripts/module.sh
+	@scripts/build/module.sh
 
 clean-cache:
 	@scripts/clean-cache.sh
 
 clean:
 	@scripts/tree.sh --written
-	@scripts/session.py rm -rf "$(or $(BUILD),build)"
+	@scripts/lib/session.py rm -rf "$(or $(BUILD),build)"

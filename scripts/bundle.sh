@@ -7,7 +7,7 @@
 #           STATIC_BIN=  a folder with static busybox and bash. Without it: Debian 12's packages.
 # Exit:  0; 1 with one error that says what to do.
 set -euo pipefail
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/lib.sh"
 
 static=${STATIC_BIN:-$CACHE/static-bookworm}
 [[ -z ${STATIC_BIN:-} || ( -x $static/busybox && -x $static/bash ) ]] ||
@@ -28,10 +28,10 @@ fetch_static() {
 
 case $* in
 "")
-	"$TOP/scripts/setup.sh"
-	"$TOP/scripts/kernel.sh"
-	"$TOP/scripts/module.sh"
-	"$TOP/scripts/qemu.sh"
+	"$TOP/scripts/build/setup.sh"
+	"$TOP/scripts/build/kernel.sh"
+	"$TOP/scripts/build/module.sh"
+	"$TOP/scripts/build/qemu.sh"
 	;;
 --built)
 	for file in kernel/arch/x86/boot/bzImage module/rust/deferred_flush.ko selftests/ktap_helpers.sh \

@@ -5,7 +5,7 @@
 # Usage: clean-cache.sh       Settings: DAYS=30
 # Exit:  0; 2 for wrong settings.
 set -euo pipefail
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/lib.sh"
 [[ $# -eq 0 ]] || usage
 
 mkdir -p "$CACHE/.locks"

@@ -6,19 +6,19 @@
 # Exit:  0; 1 if something failed or the numbers are not what they must be; 2 for wrong
 #        settings, before anything is built.
 set -euo pipefail
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/lib.sh"
 [[ $# -eq 0 ]] || usage
 
-"$TOP/scripts/setup.sh"
-"$TOP/scripts/kernel.sh"
-"$TOP/scripts/module.sh"
+"$TOP/scripts/build/setup.sh"
+"$TOP/scripts/build/kernel.sh"
+"$TOP/scripts/build/module.sh"
 
 report=$BUILD/report
 mkdir -p "$report"
 rm -f "$report"/storms.json "$report"/perf-*.csv
-accel=$("$TOP/scripts/accel.sh" "$(realpath "$BUILD/kernel/arch/x86/boot/bzImage")")
+accel=$("$TOP/scripts/boot/accel.sh" "$(realpath "$BUILD/kernel/arch/x86/boot/bzImage")")
 if [[ ${QEMU:-stock} = sticky ]]; then
-	"$TOP/scripts/qemu.sh"
+	"$TOP/scripts/build/qemu.sh"
 	accel=sticky
 fi
 note "guests run on ${accel^^}, $(nproc) host CPUs, ${CPUS:-4} guest CPUs"
@@ -28,8 +28,8 @@ outputs=()
 for pti in on off; do
 	start=$SECONDS
 	printf '==> %-46s' "storms, PTI $pti, $TURNS turns"
-	"$TOP/scripts/boot.sh" --out "$BUILD/guest/storms-pti-$pti" --cpus "${CPUS:-4}" \
-		--append "pti=$pti" --timeout 900 -- guest-storms.sh ||
+	"$TOP/scripts/boot/boot.sh" --out "$BUILD/guest/storms-pti-$pti" --cpus "${CPUS:-4}" \
+		--append "pti=$pti" --timeout 900 -- storms.sh ||
 		{ tail -n 30 "$BUILD/guest/storms-pti-$pti/output" >&2; die "storms with PTI $pti failed"; }
 	echo "$((SECONDS - start)) s"
 	for csv in "$BUILD/guest/storms-pti-$pti"/perf-*.csv; do
@@ -39,5 +39,5 @@ for pti in on off; do
 done
 
 echo
-"$TOP/scripts/report.py" "$report/storms.json" "$accel" "${outputs[@]}"
+"$TOP/scripts/report/demo.py" "$report/storms.json" "$accel" "${outputs[@]}"
 note "report: $report/storms.json, and perf stat of every run beside it"

@@ -10,7 +10,7 @@
 set -euo pipefail
 # In $(...) as well.
 shopt -s inherit_errexit
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/lib.sh"
 
 GATES=$TOP/scripts/gates
 for file in "$GATES"/*.sh; do

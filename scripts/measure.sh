@@ -6,14 +6,14 @@
 # Usage: measure.sh
 # Exit:  0; 1 if something failed; 2 for wrong settings.
 set -euo pipefail
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/lib.sh"
 [[ $# -eq 0 ]] || usage
 
-"$TOP/scripts/setup.sh"
-"$TOP/scripts/kernel.sh" --mainline --name kernel-mainline
-"$TOP/scripts/kernel.sh"
-"$TOP/scripts/module.sh"
-"$TOP/scripts/qemu.sh"
+"$TOP/scripts/build/setup.sh"
+"$TOP/scripts/build/kernel.sh" --mainline --name kernel-mainline
+"$TOP/scripts/build/kernel.sh"
+"$TOP/scripts/build/module.sh"
+"$TOP/scripts/build/qemu.sh"
 
 mkdir -p "$BUILD/report"
 json=$BUILD/report/instructions.json
@@ -25,18 +25,18 @@ for machine in "pcid sticky pti=on" "nopcid stock pti=on" "nopti stock pti=off";
 	for kernel in kernel-mainline kernel; do
 		out=$BUILD/guest/measure-$kernel-$name
 		start=$SECONDS
-		ACCEL=tcg "$TOP/scripts/boot.sh" --kernel "$kernel" --out "$out" --cpus 1 \
+		ACCEL=tcg "$TOP/scripts/boot/boot.sh" --kernel "$kernel" --out "$out" --cpus 1 \
 			--qemu "$qemu" --append "$append" --timeout 1800 \
 			--qemu-opts "-icount shift=0,sleep=off" -- \
-			guest-measure.sh "$([[ $kernel = kernel ]] && echo patched || echo mainline)"
+			measure.sh "$([[ $kernel = kernel ]] && echo patched || echo mainline)"
 		sed -n "s/^value /machine=$name /p" "$out/output" >>"$values"
 		note "measured: $kernel, $name ($((SECONDS - start)) s)"
 	done
 done
 
 credit=$BUILD/guest/measure-credit
-MODULE_DIR=$BUILD/module/rust "$TOP/scripts/boot.sh" --qemu sticky --out "$credit" --cpus 2 \
-	--append "pti=on" --timeout 1500 -- guest-credit.sh
+MODULE_DIR=$BUILD/module/rust "$TOP/scripts/boot/boot.sh" --qemu sticky --out "$credit" --cpus 2 \
+	--append "pti=on" --timeout 1500 -- credit.sh
 grep '^credit ' "$credit/output" | tee "$BUILD/report/credit.txt"
 
 python3 - "$values" "$json" <<'PY'

@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Deliberate bugs (selftests/mutants), on the sticky QEMU: each has to be caught by its test.
-# Prints what guest-mutants.sh prints, and what became of those with which the guest died.
+# Prints what mutants.sh prints, and what became of those with which the guest died.
 # Usage: mutants.sh [GROUP|MUTANT]...      default: all; list: names the groups
 # Needs build/kernel-mutants (kernel.sh --mutants), build/module*, build/selftests and build/qemu.
 # Exit:  0 if all were caught.
 set -euo pipefail
-. "$(dirname "$0")/lib.sh"
-. "$TOP/scripts/mutants-lib.sh"
+. "$(dirname "$0")/lib/lib.sh"
+. "$TOP/scripts/guest/mutants-lib.sh"
 
 groups() {
 	awk '$1 == "@" { print $2 }' "$EXPECTED"
@@ -23,16 +23,16 @@ boot() {
 	# A shootdown that is under way may take some time. One that leaves out a CPU, longer than this.
 	opts="-global max-x86_64-cpu.x-tlb-grace-ms=100"
 	[[ $vendor = - ]] || opts+=" -global max-x86_64-cpu.vendor=$vendor"
-	local run=(guest-mutants.sh "$1" "${@:3}")
+	local run=(mutants.sh "$1" "${@:3}")
 	if [[ $corner != - ]]; then
 		opts+=" $(idle_states)"
-		run=(guest-corner.sh "$corner" -- "${run[@]}")
+		run=(corner.sh "$corner" -- "${run[@]}")
 	fi
 	for name in "${@:3}"; do
 		find_mutant "$name"
 		limit=$((limit + $(setting runs 1) * $(setting limit 60)))
 	done
-	"$TOP/scripts/boot.sh" --qemu sticky --allow-stale --kernel kernel-mutants --out "$out" \
+	"$TOP/scripts/boot/boot.sh" --qemu sticky --allow-stale --kernel kernel-mutants --out "$out" \
 		--cpus "$cpus" --append "${append//,/ }" --timeout "$limit" \
 		--qemu-opts "$opts" -- "${run[@]}" >"$out.log" 2>&1 || true
 	touch "$out/output"
@@ -81,7 +81,7 @@ run_group() { # GROUP MUTANT...
 }
 
 mkdir -p "$BUILD/guest"
-[[ -e $BUILD/kernel-mutants ]] || die "no build/kernel-mutants: run scripts/kernel.sh --mutants"
+[[ -e $BUILD/kernel-mutants ]] || die "no build/kernel-mutants: run scripts/build/kernel.sh --mutants"
 if [[ ${1:-} = list ]]; then
 	groups
 	exit

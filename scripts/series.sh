@@ -8,8 +8,8 @@
 #           SERIES=  linux (default) or qemu, whose prefixes are not built
 # Exit:  0; 1 with one error that says what to do; 2 for wrong settings.
 set -euo pipefail
-. "$(dirname "$0")/lib.sh"
-. "$TOP/scripts/series-lib.sh"
+. "$(dirname "$0")/lib/lib.sh"
+. "$TOP/scripts/build/series-lib.sh"
 build=1
 case "$*" in
 "") ;;
@@ -87,8 +87,8 @@ fi
 tail -n 1 "$LOG"
 if [[ -n $build && $project = linux ]]; then
 	# As far as the series has not changed, what it was built with before is there.
-	"$TOP/scripts/kernel.sh"
-	"$TOP/scripts/prefixes.sh" "$new"
+	"$TOP/scripts/build/kernel.sh"
+	"$TOP/scripts/build/prefixes.sh" "$new"
 fi
 
 # --- keep it

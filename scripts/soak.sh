@@ -6,13 +6,13 @@
 # Exit:  0; 1 for a splat, a stale hit, a hang or something stale that a test found; 2 for wrong
 #        settings.
 set -euo pipefail
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/lib.sh"
 [[ $# -eq 0 ]] || usage
 
-"$TOP/scripts/setup.sh"
-"$TOP/scripts/kernel.sh"
-"$TOP/scripts/module.sh"
-"$TOP/scripts/qemu.sh"
+"$TOP/scripts/build/setup.sh"
+"$TOP/scripts/build/kernel.sh"
+"$TOP/scripts/build/module.sh"
+"$TOP/scripts/build/qemu.sh"
 
 total=${SOAK_SECONDS:-900}
 results=$BUILD/report/soak.txt
@@ -23,8 +23,8 @@ for guest in "4 pti=on" "8 pti=off"; do
 	read -r cpus append <<<"$guest"
 	out=$BUILD/guest/soak-$cpus
 	start=$SECONDS
-	if "$TOP/scripts/boot.sh" --qemu sticky --out "$out" --cpus "$cpus" --append "$append" \
-		--timeout $((SOAK_SECONDS + 400)) -- guest-soak.sh; then
+	if "$TOP/scripts/boot/boot.sh" --qemu sticky --out "$out" --cpus "$cpus" --append "$append" \
+		--timeout $((SOAK_SECONDS + 400)) -- soak.sh; then
 		grep -a '^soak:' "$out/output"
 		echo "ok soak/$cpus CPUs, $append: no splat, no stale hit" >>"$results"
 	else

@@ -11,8 +11,8 @@
 # Exit:  0, also if the tree is there and holds just the series; 1 with one error that says what to do;
 #        2 for wrong settings.
 set -euo pipefail
-. "$(dirname "$0")/lib.sh"
-. "$TOP/scripts/series-lib.sh"
+. "$(dirname "$0")/lib/lib.sh"
+. "$TOP/scripts/build/series-lib.sh"
 
 # unwritten: what a tree holds besides the series, in one line
 unwritten() {
@@ -57,7 +57,7 @@ fi
 
 # --- the release, as a commit in the cache
 # shellcheck disable=SC1090
-. "$TOP/scripts/source-$project.sh"
+. "$TOP/scripts/build/source-$project.sh"
 find_source
 # shellcheck disable=SC2154 # find_source()
 base=$CACHE/git-$project-$source_key
@@ -161,7 +161,7 @@ gnumakefile() {
 	printf 'tools :='
 	printf ' \\\n\t%s' "${KERNEL_TOOLS[@]}"
 	printf '\n\n'
-	cat "$TOP/scripts/tree.mk"
+	cat "$TOP/scripts/build/tree.mk"
 }
 
 # shellcheck disable=SC2154 # kernel_names()
@@ -178,11 +178,11 @@ unfinished=$final
 mv "$made" "$final"
 tree=$final build=''
 if [[ $project = linux && -n $with_build ]]; then
-	# shellcheck source=scripts/kernel-lib.sh
-	. "$TOP/scripts/kernel-lib.sh"
+	# shellcheck source=scripts/build/kernel-lib.sh
+	. "$TOP/scripts/build/kernel-lib.sh"
 	# shellcheck disable=SC2034 # kernel_names()
 	mapfile -t files < <(series "$patches")
-	configs=("$TOP"/scripts/configs/{base,deferred_flush}.config)
+	configs=("$TOP"/scripts/build/configs/{base,deferred_flush}.config)
 	kernel_names files configs
 	if finished "$out"; then
 		step "start from the finished kernel" same_times

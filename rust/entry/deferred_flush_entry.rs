@@ -12,18 +12,18 @@ use core::arch::asm;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-#[allow(dead_code, unreachable_pub)]
-#[path = "../protocol/mod.rs"]
-mod protocol;
 #[allow(dead_code)]
 mod mutants;
 #[allow(dead_code)]
 mod percpu;
+#[allow(dead_code, unreachable_pub)]
+#[path = "../protocol/mod.rs"]
+mod protocol;
 
+use percpu::{deferred_flush_cpu, deferred_flush_local, Cpu, Local};
 use protocol::catch_up::Target;
 use protocol::engine::{Engine, Flushed, Tlb};
 use protocol::policy;
-use percpu::{deferred_flush_cpu, deferred_flush_local, Cpu, Local};
 
 /// Pages above which a full flush is cheaper, as `tlb_single_page_flush_ceiling` in
 /// `arch/x86/mm/tlb.c` has it. The module parameter `ceiling` changes it.

@@ -4,8 +4,8 @@
 //!
 //! Only PTI has such: without it, deferrable kernel translations are global.
 
-use crate::protocol::engine::{Flushed, Tlb};
 use crate::ffi;
+use crate::protocol::engine::{Flushed, Tlb};
 use core::arch::asm;
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;

@@ -10,9 +10,6 @@ use kernel::prelude::*;
 
 mod asid;
 mod control;
-#[allow(dead_code, unreachable_pub)]
-#[path = "../protocol/mod.rs"]
-mod protocol;
 mod ffi;
 mod hooks;
 mod kunit;
@@ -22,6 +19,9 @@ mod mutants;
 #[allow(dead_code)]
 #[path = "../entry/percpu.rs"]
 mod percpu;
+#[allow(dead_code, unreachable_pub)]
+#[path = "../protocol/mod.rs"]
+mod protocol;
 mod stats;
 
 module! {

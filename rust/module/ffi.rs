@@ -2,10 +2,10 @@
 
 //! The edge to C and to the entry crate: declarations, and safe wrappers without policy.
 
-use crate::protocol::engine::Engine;
-use crate::protocol::word;
 use crate::mutants;
 use crate::percpu::{Cpu, Local};
+use crate::protocol::engine::Engine;
+use crate::protocol::word;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::cpu::CpuId;
 use kernel::error::to_result;

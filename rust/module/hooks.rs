@@ -4,10 +4,10 @@
 
 use crate::asid::catch_up_asid;
 use crate::control::Settings;
+use crate::percpu::Cpu;
 use crate::protocol::policy::Policy;
 use crate::protocol::user::{Flush, Limits, Pending, Range, Recorded};
 use crate::protocol::word::{self, Verdict};
-use crate::percpu::Cpu;
 use crate::{ffi, mutants};
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::prelude::*;

@@ -20,7 +20,7 @@ void deferred_flush_shim_trace_catch_up(u64 gen, u64 count);
 void deferred_flush_shim_trace_record(unsigned long start, unsigned long end,
 				      unsigned int stride_shift, unsigned int how);
 
-/* kunit.c */
+/* kunit_breakpoint.c */
 int deferred_flush_kunit_breakpoint(unsigned int cpu);
 
 /* hooks.rs */

@@ -2,7 +2,7 @@
 
 //! `/dev/deferred_flush_test`: vmalloc storms, and an address to read stale data from.
 //!
-//! For the selftests; knows nothing of `deferred_flush.ko`. `selftests/deferred_flush_test.h` is
+//! For the selftests; knows nothing of `deferred_flush.ko`. `selftests/deferred_flush/deferred_flush_test.h` is
 //! the same interface in C.
 
 use core::alloc::Layout;

@@ -4,15 +4,15 @@
 # these call. perf and stress-ng come with their libraries from this machine, if they are there.
 # Usage: initramfs.sh STATIC OUT     makes OUT/initramfs; OUT/root is what is in it
 set -euo pipefail
-# shellcheck source=scripts/lib.sh
-. "$(dirname "$0")/../lib.sh"
+# shellcheck source=scripts/lib/lib.sh
+. "$(dirname "$0")/../lib/lib.sh"
 # shellcheck source=scripts/bundle/files.sh
 . "$(dirname "$0")/files.sh"
 
 static=$1 out=$2
 root=$out/root
 rm -rf "$root"
-mkdir -p "$root"/{bin,dev,proc,sys,tmp,out,lib32,lib64} "$root/deferred-flush/scripts" \
+mkdir -p "$root"/{bin,dev,proc,sys,tmp,out,lib32,lib64} "$root/deferred-flush/scripts/guest" \
 	"$root"/deferred-flush/build/{module/rust,kernel/lib,selftests}
 # Scripts name their interpreters, and /sbin programs, by more than one path.
 mkdir "$root/usr"
@@ -32,7 +32,7 @@ done
 applets "$root/bin"
 cp "$TOP/scripts/bundle/init" "$root/init"
 
-cp "$TOP"/scripts/guest*.sh "$root/deferred-flush/scripts"
+cp "$TOP"/scripts/guest/*.sh "$root/deferred-flush/scripts/guest"
 build=$root/deferred-flush/build
 cp "$BUILD"/module/rust/*.ko "$build/module/rust"
 [[ ! -e $BUILD/kernel/lib/test_vmalloc.ko ]] ||

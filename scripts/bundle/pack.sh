@@ -3,8 +3,8 @@
 # Put the bundle together and pack it.
 # Usage: pack.sh STATIC OUT     packs OUT/initramfs and the rest into build/deferred-flush-bundle.tar.xz
 set -euo pipefail
-# shellcheck source=scripts/lib.sh
-. "$(dirname "$0")/../lib.sh"
+# shellcheck source=scripts/lib/lib.sh
+. "$(dirname "$0")/../lib/lib.sh"
 # shellcheck source=scripts/bundle/files.sh
 . "$(dirname "$0")/files.sh"
 
@@ -36,7 +36,7 @@ cp "$out/initramfs" "$bundle/initramfs"
 cp "$static/busybox" "$static/bash" "$bundle/bin"
 applets "$bundle/bin"
 cp "$TOP"/scripts/bundle/{run.sh,README} "$bundle"
-cp "$TOP"/scripts/bundle/{run-scenario.sh,tap.awk,storms.awk} "$TOP"/scripts/{splats,stale}.sh \
+cp "$TOP"/scripts/bundle/{run-scenario.sh,tap.awk,storms.awk} "$TOP"/scripts/boot/{splats,stale}.sh \
 	"$bundle/scripts"
 python3 -B "$TOP/scripts/bundle/scenarios.py" >"$bundle/scenarios"
 {

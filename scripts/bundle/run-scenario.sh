@@ -116,7 +116,7 @@ guest() {
 		for var in TEST_MS TEST_ROUNDS TESTS TEST_ARGS TURNS ROUNDS SOAK_SECONDS; do
 			[[ -z ${!var:-} ]] || printf 'export %s=%q\n' "$var" "${!var}"
 		done
-		printf 'exec /deferred-flush/scripts/guest.sh'
+		printf 'exec /deferred-flush/scripts/guest/enter.sh'
 		printf ' %q' "$@"
 		echo
 	} >"$out/command.sh"
@@ -200,7 +200,7 @@ selftests() {
 		[[ -n ${!var:-} ]] || printf -v "$var" %s "${setting#*=}"
 	done
 	# shellcheck disable=SC2086 # words
-	guest "$1" "$2" selftests "$append" guest-selftests.sh ${STATES:-$states}
+	guest "$1" "$2" selftests "$append" selftests.sh ${STATES:-$states}
 }
 
 case $scenario in
@@ -210,13 +210,13 @@ storms | suite | soak)
 		if [[ $scenario = soak ]]; then
 			SOAK_SECONDS=$((limit / ${#modes[@]}))
 			# Each load ends with the turn it is in.
-			guest "soak/pti-$pti" $((SOAK_SECONDS + 400)) soak "pti=$pti" guest-soak.sh
+			guest "soak/pti-$pti" $((SOAK_SECONDS + 400)) soak "pti=$pti" soak.sh
 		elif [[ $rest -le 0 ]]; then
 			record "not ok" "$scenario, PTI $pti: not run, the $limit s are over"
 		elif [[ $scenario = suite ]]; then
 			selftests "sticky/pti-$pti" "$rest"
 		else
-			guest "storms/pti-$pti" "$rest" storms "pti=$pti" guest-storms.sh
+			guest "storms/pti-$pti" "$rest" storms "pti=$pti" storms.sh
 		fi
 	done
 	;;

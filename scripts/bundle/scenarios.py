@@ -22,7 +22,7 @@ def fits(one: scenario.Scenario) -> bool:
 def main() -> int:
     """Prints them.  Suite is those two that have a PTI mode and all tests."""
     lines = {}
-    for one in scenario.read(SCRIPTS / "check" / "scenarios.toml", SCRIPTS.parent):
+    for one in scenario.read(SCRIPTS / "check/scenarios", SCRIPTS.parent):
         if fits(one):
             env = " ".join(f"{name}={value}" for name, value in one.env.items())
             lines[one.name] = "|".join((one.name, one.append, " ".join(one.states),

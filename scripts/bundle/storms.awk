@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# Judge the output of guest-storms.sh and print its table: interrupts per flush, by storm and state.
+# Judge the output of guest/storms.sh and print its table: interrupts per flush, by storm and state.
 # "ok|not ok|skip NAME" go to the file VERDICTS=. What is judged is report.py's: each run ends well and
 # reads nothing stale, and with the module at most 3% of mainline's interrupts are left; the latter only
 # if "strict". Any awk will do.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# Judge the output of guest-selftests.sh, the first file, and KUnit's in the kernel log, the second.
+# Judge the output of guest/selftests.sh, the first file, and KUnit's in the kernel log, the second.
 # Prints "ok|not ok|skip NAME" per test. A program without its plan's number of results, or with a bad
 # exit, is a failure; so is no result. Any awk will do.
 # Usage: awk -v prefix=NAME -f tap.awk OUTPUT LOG

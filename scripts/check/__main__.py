@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The tests: builds what they need, runs the scenarios of scenarios.toml, and reports.
+"""The tests: builds what they need, runs the scenarios of scenarios/*.toml, and reports.
 
 Usage: python3 scripts/check [check|all|list]
   check  what `make check` runs; all: everything; list: the scenarios, and what they are for
@@ -206,7 +206,7 @@ def main(arguments: list[str]) -> int:
         os.environ.setdefault(name, value)
     try:
         number("CHECK_MINUTES")
-        scenarios = read(TOP / "scripts/check/scenarios.toml", TOP)
+        scenarios = read(TOP / "scripts/check/scenarios", TOP)
         home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
         store = Store(Path(home, "deferred-flush/results"), os.environ.get("FRESH", "") not in ("", "0"))
         tests = os.environ.get("TESTS", "")
@@ -236,5 +236,5 @@ if __name__ == "__main__":
     if os.environ.get("SESSION_BUILD") != str(BUILD.absolute()) and "list" not in (
             *sys.argv[1:], os.environ.get("TESTS")):
         # Checks the settings, locks build/, and leaves nothing running.
-        os.execv(TOP / "scripts/session.py", ["session.py", sys.executable, "-B", *sys.argv])
+        os.execv(TOP / "scripts/lib/session.py", ["session.py", sys.executable, "-B", *sys.argv])
     sys.exit(main(sys.argv[1:]))

@@ -16,7 +16,7 @@ import subprocess
 from functools import cache, cached_property
 from pathlib import Path
 
-from scenario import KERNELS, Scenario
+from scenario import KERNELS, TESTS, Scenario
 
 # These say when and how to run it, not what is run.
 NOT_INPUTS = ("claim", "level", "seconds", "limit", "cores", "tries")
@@ -26,9 +26,9 @@ LINKS = {
 }
 # Sources that an artifact is made of, besides kernels.
 SOURCES = {
-    "modules": ["rust", "Kbuild", "scripts/module.sh"],
+    "modules": ["rust", "Kbuild", "scripts/build/module.sh"],
     "machine": ["selftests/machine"],
-    "kselftests": ["scripts/kselftests.sh"],
+    "kselftests": ["scripts/build/kselftests.sh"],
     "setup": [],
 }
 # Settings that reach a test.
@@ -83,22 +83,37 @@ class Inputs:
             parts.append(self.artifact("mainline"))
         return digest(*parts)
 
-    def _closure(self, folder: str, name: str) -> list[Path]:
-        """A script, or a test, with what it names in turn."""
-        root = self.top / folder
-        sources = {p.stem if p.suffix == ".c" else p.name: p for p in root.iterdir()
-                   if p.is_file() and p.suffix in (".c", ".sh", ".py", ".h", "")}
-        found: dict[str, Path] = {}
+    @cached_property
+    def sources_by_name(self) -> dict[str, list[Path]]:
+        """Scripts and tests, by their names or, if they are built, those of the programs."""
+        found: dict[str, list[Path]] = {}
+        for folder in ("scripts", TESTS):
+            for path in sorted((self.top / folder).rglob("*")):
+                if path.is_file() and path.suffix in (".c", ".sh", ".py", ".h", ""):
+                    found.setdefault(path.stem if path.suffix == ".c" else path.name, []).append(path)
+        return found
 
-        def visit(key: str) -> None:
-            if key not in sources or key in found:
-                return
-            found[key] = sources[key]
-            text = sources[key].read_text(encoding="utf-8", errors="replace")
-            for word in set(re.findall(r"[A-Za-z0-9_.-]+", text)):
-                visit(word)
-        visit(name.removesuffix("_32"))
-        return [found[key] for key in sorted(found)]
+    def named(self, word: str, by: Path) -> list[Path]:
+        """The files that WORD, a path or its end, may mean in the file BY."""
+        *folders, name = word.split("/")
+        paths = self.sources_by_name.get(name, [])
+        for wanted in (folders[-1] if folders else "", by.parent.name):
+            paths = [p for p in paths if p.parent.name == wanted] or paths
+        return paths
+
+    def _closure(self, name: str) -> list[Path]:
+        """A script, or a test, with what it names in turn."""
+        found: set[Path] = set()
+        todo = [self.top / name]
+        while todo:
+            path = todo.pop()
+            if path in found:
+                continue
+            found.add(path)
+            text = path.read_text(encoding="utf-8", errors="replace")
+            for word in set(re.findall(r"[A-Za-z0-9_./-]+", text)):
+                todo += self.named(word, path)
+        return sorted(found)
 
     @cached_property
     def host(self) -> str:
@@ -143,22 +158,20 @@ class Inputs:
         for name in scenario.inputs:
             if name not in SOURCES and name not in LINKS:
                 files.add(self.top / name)
-        commands = [scenario.run or "guest-selftests.sh", scenario.beside]
+        scripts = [script for script, _ in scenario.commands()]
         if scenario.guest:
-            commands += ["boot.sh", "guest.sh"]
-            files |= {self.top / "selftests/Makefile", *(self.top / "selftests").glob("*.h")}
+            scripts += ["scripts/boot/boot.sh", "scripts/guest/enter.sh"]
+            files |= {self.top / TESTS / "Makefile", *(self.top / TESTS).glob("*.h")}
             if scenario.run:
                 # The script may run any of them.
-                files.add(self.top / "selftests")
+                files.add(self.top / TESTS)
+            tests = [test.partition("@")[0] for test in scenario.tests]
             if "unloaded" in scenario.states:
-                files |= set(self.closure("selftests", "load_unload.sh"))
-            for test in scenario.tests:
-                files |= set(self.closure("selftests", test.partition("@")[0]))
-        for command in filter(None, commands):
-            words = command.split()
-            for word in [words[0], *scenario.env.get("TESTS", "").split()]:
-                if (self.top / "scripts" / word).is_file():
-                    files |= set(self.closure(str(Path("scripts", word).parent), Path(word).name))
+                tests.append("load_unload.sh")
+            scripts += [f"{TESTS}/{test if test.endswith('.sh') else test.removesuffix('_32') + '.c'}"
+                        for test in tests]
+        for script in scripts:
+            files |= set(self.closure(script))
         parts += [part for p in sorted(files) for part in (str(p.relative_to(self.top)), self.file(p))]
         return digest(*parts)
 

@@ -100,8 +100,8 @@ def _printable(text: str) -> str:
     return re.sub(r"[^\t\n\x20-\ud7ff\ue000-\ufffd]", "?", text)
 
 
-def junit(outcomes: list[Outcome]) -> str:
-    """JUnit XML: a suite for each scenario."""
+def junit(outcomes: list[Outcome], not_run: dict[str, str]) -> str:
+    """JUnit XML: a suite for each scenario. One that was not run is skipped, with the reason."""
     root = ET.Element("testsuites")
     for outcome in outcomes:
         suite = ET.SubElement(root, "testsuite", {
@@ -118,6 +118,10 @@ def junit(outcomes: list[Outcome]) -> str:
                 ET.SubElement(case, "failure").text = _printable(result.why)
             elif result.status == SKIPPED:
                 ET.SubElement(case, "skipped").text = _printable(result.why)
+    for name, why in not_run.items():
+        suite = ET.SubElement(root, "testsuite", {"name": name, "tests": "1", "skipped": "1"})
+        case = ET.SubElement(suite, "testcase", {"classname": name, "name": name})
+        ET.SubElement(case, "skipped").text = _printable(f"not run: {why}")
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -129,7 +133,7 @@ def save(folder: Path, outcomes: list[Outcome], not_run: dict[str, str], seconds
     for outcome in outcomes:
         write(folder / "ktap" / (outcome.name.replace("/", "-") + ".ktap"),
               ktap.emit(outcome.results))
-    write(folder / "check.xml", junit(outcomes))
+    write(folder / "check.xml", junit(outcomes, not_run))
     data = {"seconds": round(seconds), "not_run": not_run,
             "scenarios": [{**dataclasses.asdict(o), "failed": o.failed} for o in outcomes]}
     write(folder / "check.json", json.dumps(data, indent=1) + "\n")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import ktap
 from ktap import FAILED, OK, Result
-from scenario import KERNELS, Scenario
+from scenario import GUEST_RUN, KERNELS, Scenario
 from store import Outcome
 
 # In these states the module is loaded, and its KUnit suites run.
@@ -140,18 +140,18 @@ class Runner:
     def artifact(self, name: str) -> bool:
         """Builds one; False if that failed."""
         commands = {
-            "setup": [["setup.sh"]],
-            "kernel": [["kernel.sh"]],
-            "modules": [["module.sh"]],
-            "qemu": [["qemu.sh"]],
-            "mainline": [["kernel.sh", "--mainline", "--name", "kernel-mainline"],
-                         ["module.sh", "kernel-mainline"]],
-            "debug": [["kernel.sh", "--name", "kernel-debug", "--config",
-                       str(self.scripts / "configs/debug.config")],
-                      ["module.sh", "kernel-debug"]],
-            "mutants": [["kernel.sh", "--mutants", "--name", "kernel-mutants"]],
-            "kselftests": [["kselftests.sh"]],
-            "machine": [["machine.sh", "build"]],
+            "setup": [["build/setup.sh"]],
+            "kernel": [["build/kernel.sh"]],
+            "modules": [["build/module.sh"]],
+            "qemu": [["build/qemu.sh"]],
+            "mainline": [["build/kernel.sh", "--mainline", "--name", "kernel-mainline"],
+                         ["build/module.sh", "kernel-mainline"]],
+            "debug": [["build/kernel.sh", "--name", "kernel-debug", "--config",
+                       str(self.scripts / "build/configs/debug.config")],
+                      ["build/module.sh", "kernel-debug"]],
+            "mutants": [["build/kernel.sh", "--mutants", "--name", "kernel-mutants"]],
+            "kselftests": [["build/kselftests.sh"]],
+            "machine": [["boot/machine.sh", "build"]],
         }
         for number, (script, *args) in enumerate(commands[name]):
             log = self.log(f"build-{name}-{number}")
@@ -200,7 +200,7 @@ class Runner:
         if not scenario.guest:
             script, *args = scenario.run.format(**values).split()
             return [str(self.scripts / script), *args]
-        command = [str(self.scripts / "boot.sh"), "--out", values["out"],
+        command = [str(self.scripts / "boot/boot.sh"), "--out", values["out"],
                    "--kernel", KERNELS[scenario.kernel][0], "--qemu", scenario.machine,
                    "--cpus", str(scenario.cpus), "--append", scenario.append,
                    "--timeout", str(scenario.time_limit), *scenario.boot]
@@ -208,7 +208,7 @@ class Runner:
             command += ["--memory", scenario.memory]
         if scenario.qemu:
             command += ["--qemu-opts", scenario.qemu.format(**values)]
-        run = scenario.run.format(**values).split() or ["guest-selftests.sh", *scenario.states]
+        run = scenario.run.format(**values).split() or [GUEST_RUN, *scenario.states]
         return [*command, "--", *run]
 
     def _judge(self, scenario: Scenario, status: int, log: Path,

@@ -1,8 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The list of scenarios, scenarios.toml: what is run, on what, and for which claim.
+"""The list of scenarios, scenarios/*.toml: what is run, on what, and for which claim.
 
 A scenario is one guest, or one script on the host.  The list is checked as a whole when it is read: a
-mistake in it is one error, before anything is built.
+mistake in it is one error, before anything is built.  level says where it is run:
+
+check   in `make check`
+rotate  those that have waited longest, in `make check`; all in `make check-all`
+all     in `make check-all`
+
+A [[gate]] stands for two scenarios: a gate of scripts/gates.sh, and its controls, which plant what it is
+there for.  [groups] are names for several programs, in all files.
 """
 
 import dataclasses
@@ -10,6 +17,7 @@ import fnmatch
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 LEVELS = ("check", "rotate", "all")
 MACHINES = ("stock", "sticky")
@@ -20,6 +28,9 @@ KERNELS = {
     "debug": ("kernel-debug", "module-kernel-debug/rust"),
     "mutants": ("kernel-mutants", "module-debug/rust"),
 }
+# Where the programs are, and what runs them in a guest.
+TESTS = "selftests/deferred_flush"
+GUEST_RUN = "selftests.sh"
 STATES = ("absent", "off", "always", "adaptive", "unloaded")
 # What is built, and what each needs.
 ARTIFACTS = {
@@ -98,6 +109,12 @@ class Scenario:
             found.add("kernel")
         return found
 
+    def commands(self) -> list[tuple[str, list[str]]]:
+        """The scripts that it runs, each with its arguments."""
+        run = self.run or GUEST_RUN if self.guest else self.run
+        lines = [("scripts/guest" if self.guest else "scripts", run), ("scripts", self.beside)]
+        return [(f"{folder}/{words[0]}", words[1:]) for folder, line in lines if (words := line.split())]
+
     def threads(self, cores: int) -> int:
         """How many cores it keeps busy, of those that there are."""
         return max(1, min(self.cores or self.cpus or 1, cores))
@@ -128,7 +145,7 @@ def _check(scenario: Scenario, top: Path) -> None:
         for test in scenario.tests:
             source, _, state = test.partition("@")
             source = source if source.endswith(".sh") else source.removesuffix("_32") + ".c"
-            require((top / "selftests" / source).exists(), f"there is no selftests/{source}")
+            require((top / TESTS / source).exists(), f"there is no {TESTS}/{source}")
             require(not state or state in scenario.states, f"{test}: {state} is not in states")
     else:
         for key in ("kernel", "append", "states", "boot", "qemu", "beside", "broken"):
@@ -136,9 +153,8 @@ def _check(scenario: Scenario, top: Path) -> None:
         require(bool(scenario.inputs), "has no inputs")
     for name in scenario.inputs:
         require(name in ARTIFACTS or (top / name).exists(), f"there is no input {name}")
-    for command in filter(None, (scenario.run, scenario.beside)):
-        script = command.split()[0]
-        require((top / "scripts" / script).exists(), f"there is no scripts/{script}")
+    for script, _ in scenario.commands():
+        require((top / script).exists(), f"there is no {script}")
 
 
 def _expand(scenario: Scenario, groups: dict[str, list[str]]) -> list[str]:
@@ -156,18 +172,46 @@ def _expand(scenario: Scenario, groups: dict[str, list[str]]) -> list[str]:
     return tests
 
 
-def read(path: Path, top: Path) -> list[Scenario]:
-    """All scenarios.  Raises ListError for the first mistake."""
+def _gate(gate: dict[str, Any]) -> list[dict[str, Any]]:
+    """The gate as a scenario, and its controls as another."""
     try:
-        with path.open("rb") as file:
-            whole = tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise ListError(f"{path.name}: {error}") from error
-    groups, tables = whole.pop("groups", {}), whole.pop("scenario", [])
+        name, control = gate.pop("name"), gate.pop("control_seconds")
+        gate["inputs"] = [*gate["inputs"], "scripts/gates"]
+    except KeyError as error:
+        raise ListError(f"a gate without {error}") from error
+    common = {"level": "check"} | gate
+    return [
+        {**common, "name": f"sources/{name}", "run": f"gates.sh {name}",
+         "claim": "the sources are in order"},
+        {**common, "name": f"sources/{name}-control", "run": f"gates.sh control {name}",
+         "claim": "the gates see what they are there for", "seconds": control},
+    ]
+
+
+def _load(folder: Path) -> tuple[dict[str, list[str]], list[dict[str, Any]]]:
+    """The groups and the scenarios in all files of the list, as they are written there."""
+    groups: dict[str, list[str]] = {}
+    tables: list[dict[str, Any]] = []
+    for path in sorted(folder.glob("*.toml")):
+        try:
+            with path.open("rb") as file:
+                whole = tomllib.load(file)
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise ListError(f"{path.name}: {error}") from error
+        groups |= whole.pop("groups", {})
+        tables += whole.pop("scenario", [])
+        for gate in whole.pop("gate", []):
+            tables += _gate(gate)
+        if whole:
+            raise ListError(f"{path.name}: unknown: {', '.join(sorted(whole))}")
     if not tables:
-        raise ListError(f"{path.name}: no scenario in it")
-    if whole:
-        raise ListError(f"{path.name}: unknown: {', '.join(sorted(whole))}")
+        raise ListError(f"{folder.name}: no scenario in it")
+    return groups, tables
+
+
+def read(folder: Path, top: Path) -> list[Scenario]:
+    """All scenarios.  Raises ListError for the first mistake."""
+    groups, tables = _load(folder)
     scenarios: dict[str, Scenario] = {}
     for table in tables:
         name = table.get("name", "(without a name)")

@@ -11,7 +11,7 @@ gate_shellcheck() { # [TREE]
 	[[ ! -e .ci/run ]] || scripts+=(.ci/run)
 	[[ ${#scripts[@]} -gt 0 && ${#guest[@]} -gt 0 ]] || die "no scripts in $tree"
 	sees 'SC2086' shellcheck -s sh - <<<'echo $1'
-	shellcheck -x -P scripts "${scripts[@]}"
+	shellcheck -x -P SCRIPTDIR -P . "${scripts[@]}"
 	shellcheck -s sh -e SC1091 "${guest[@]}"
 	echo "${#scripts[@]} and ${#guest[@]} scripts"
 }
@@ -22,8 +22,8 @@ shell_copy() {
 	mkdir -p "$tree/.ci"
 	cp -r "$TOP/scripts" "$tree"
 	cp "$TOP/.ci/run" "$tree/.ci"
-	mkdir "$tree/selftests"
-	cp "$TOP"/selftests/*.sh "$tree/selftests"
+	mkdir -p "$tree/selftests/deferred_flush"
+	cp "$TOP"/selftests/deferred_flush/*.sh "$tree/selftests/deferred_flush"
 	echo "$tree"
 }
 
@@ -37,8 +37,8 @@ control_shellcheck__script() {
 control_shellcheck__guest() {
 	local tree
 	tree=$(shell_copy)
-	echo '[[ -e x ]]' >>"$tree/selftests/parameters.sh"
-	fails_for 'selftests/parameters.sh line' shellcheck "$tree"
+	echo '[[ -e x ]]' >>"$tree/selftests/deferred_flush/parameters.sh"
+	fails_for 'selftests/deferred_flush/parameters.sh line' shellcheck "$tree"
 }
 
 control_shellcheck__no_tool() {

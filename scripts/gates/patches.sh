@@ -40,7 +40,7 @@ gate_checkpatch() { # [PATCHES [SOURCE]]
 	local patches options=(--strict --show-types)
 	mapfile -t patches < <(series "${1:-$TOP/patches/linux-$KERNEL_SERIES}")
 	[[ ${#patches[@]} -gt 0 ]] || die "no patches in $1"
-	style "${2:-$BUILD/kernel-src}/scripts/checkpatch.pl" "$TOP/scripts/checkpatch-allow.txt" \
+	style "${2:-$BUILD/kernel-src}/scripts/checkpatch.pl" "$TOP/scripts/gates/checkpatch-allow.txt" \
 		"${patches[@]}"
 }
 
@@ -173,7 +173,7 @@ gate_bad_patch() { # [TREE]
 		esac >"$series/0002-does-not.patch"
 		rc=0
 		env -u KDIR BUILD="$dir/build" XDG_CACHE_HOME="$dir/cache" KERNEL_SRC="$dir/source" \
-			"$dir/tree/scripts/kernel.sh" >"$dir/out" 2>&1 || rc=$?
+			"$dir/tree/scripts/build/kernel.sh" >"$dir/out" 2>&1 || rc=$?
 		cat "$dir/out"
 		[[ $rc -ne 0 ]] || die "$case: a patch that does not apply is no error"
 		grep -qs '^applying 0001' "$dir/out" "$dir"/build/log/* ||
@@ -197,18 +197,18 @@ script_fault() {
 }
 
 control_bad_patch__goes_on() {
-	script_fault lib.sh '/does not apply to this/s/return 1/true/' 'gone: the patch is not named'
+	script_fault lib/lib.sh '/does not apply to this/s/return 1/true/' 'gone: the patch is not named'
 }
 
 control_bad_patch__stays() {
 	# shellcheck disable=SC2016
-	script_fault kernel.sh '/^prepare_source/,/^}/s/rm -rf "$src"/true/' 'gone: a tree stays in the cache'
+	script_fault build/kernel.sh '/^prepare_source/,/^}/s/rm -rf "$src"/true/' 'gone: a tree stays in the cache'
 }
 
 control_bad_patch__fuzz() {
-	script_fault lib.sh 's/ -F0 / /' 'fuzz: the patch is not named'
+	script_fault lib/lib.sh 's/ -F0 / /' 'fuzz: the patch is not named'
 }
 
 control_bad_patch__no_script() {
-	script_fault kernel.sh '1iexit 1' 'not even the first patch was tried'
+	script_fault build/kernel.sh '1iexit 1' 'not even the first patch was tried'
 }

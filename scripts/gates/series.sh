@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# The gate that builds every prefix of the series. The work is done by ../prefixes.sh.
+# The gate that builds every prefix of the series. The work is done by ../build/prefixes.sh.
 
 gate_series() { # [PATCHES [SOURCE]]
-	"$TOP/scripts/prefixes.sh" "$@"
+	"$TOP/scripts/build/prefixes.sh" "$@"
 }
 
 # as_patch NUMBER-NAME FILE OLD NEW: from one text of the file to the other, into $dir/patches

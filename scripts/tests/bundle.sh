@@ -6,8 +6,8 @@
 # Exit:  0; 1 if a check failed. Each is printed.
 # shellcheck disable=SC2317 # check() calls the functions
 set -euo pipefail
-# shellcheck source=scripts/lib.sh
-. "$(dirname "$0")/../lib.sh"
+# shellcheck source=scripts/lib/lib.sh
+. "$(dirname "$0")/../lib/lib.sh"
 
 "$TOP/scripts/bundle.sh" --built
 

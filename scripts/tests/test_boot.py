@@ -41,7 +41,7 @@ class BootCase(scratch.ScratchCase):
 
     def boot(self, *args: str, **env: str) -> tuple[int, str]:
         """A guest that runs nothing."""
-        return self.run_script("boot.sh", "--out", str(self.out), *args, "--", "true", **env)
+        return self.run_script("boot/boot.sh", "--out", str(self.out), *args, "--", "true", **env)
 
     def commands(self) -> list[str]:
         """How vng was called."""
@@ -88,7 +88,7 @@ class Boot(BootCase):
 
     def test_ended_by_a_signal(self) -> None:
         pid = Path(f"{self.count}.pid")
-        lib = self.top / "scripts/lib.sh"
+        lib = self.top / "scripts/lib/lib.sh"
         for below_session in (True, False):
             if not below_session:
                 # As below a runner that ends just this script.
@@ -99,7 +99,7 @@ class Boot(BootCase):
                         continue
                     with self.subTest(number, below_session=below_session, group=whole_group):
                         pid.unlink(missing_ok=True)
-                        run = self.start("boot.sh", "--out", str(self.out), "--", "true", HANG="1")
+                        run = self.start("boot/boot.sh", "--out", str(self.out), "--", "true", HANG="1")
                         self.assertTrue(wait_for(lambda: pid.exists() and pid.read_text().strip()))
                         qemu = int(pid.read_text())
                         (os.killpg if whole_group else os.kill)(run.pid, number)
@@ -111,7 +111,7 @@ class Boot(BootCase):
 
     def test_no_kernel(self) -> None:
         rc, output = self.boot("--kernel", "other")
-        self.assertEqual((1, "error: no build/other: run scripts/kernel.sh\n"), (rc, output))
+        self.assertEqual((1, "error: no build/other: run scripts/build/kernel.sh\n"), (rc, output))
 
 
 class Firmware(BootCase):
@@ -130,7 +130,7 @@ class Firmware(BootCase):
         self.assertIn(f"-L {folder}", self.commands()[0])
 
     def test_none(self) -> None:
-        lib = self.top / "scripts/lib.sh"
+        lib = self.top / "scripts/lib/lib.sh"
         lib.write_text(lib.read_text().replace("/usr/share/", "/nonexistent/"))
         rc, output = self.sticky()
         self.assertEqual(1, rc)
@@ -144,7 +144,7 @@ class Accel(BootCase):
 
     def accel(self, **env: str) -> str:
         """The verdict."""
-        rc, output = self.run_script("accel.sh", self.image, **env)
+        rc, output = self.run_script("boot/accel.sh", self.image, **env)
         self.assertEqual(0, rc, output)
         return output.splitlines()[-1]
 

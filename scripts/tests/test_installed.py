@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""The selftests as they are installed, and selftests/config, as far as no guest is needed.
+"""The selftests as they are installed, and selftests/deferred_flush/config, as far as no guest is needed.
 
-Needs build/kernel-src. That what is installed really runs is guest-installed.sh's to show.
+Needs build/kernel-src. That what is installed really runs is guest/installed.sh's to show.
 """
 
 import os
@@ -14,7 +14,7 @@ import tempfile
 import unittest
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-SELFTESTS = TOP / "selftests"
+SELFTESTS = TOP / "selftests/deferred_flush"
 KERNEL_SRC = pathlib.Path(os.environ.get("BUILD", TOP / "build")) / "kernel-src"
 LIB = "deferred_flush_test.sh"
 SOURCE_LINE = f'command . "$(dirname "$0")/{LIB}" || exit 1'
@@ -49,7 +49,7 @@ class ConfigTest(unittest.TestCase):
         self.assertEqual(config_symbols(SELFTESTS / "config"), named_symbols(SELFTESTS))
 
     def test_the_guests_kernel_has_it_all(self) -> None:
-        configs = TOP / "scripts" / "configs"
+        configs = TOP / "scripts/build/configs"
         self.assertLessEqual(
             config_symbols(SELFTESTS / "config"),
             config_symbols(configs / "base.config", configs / "deferred_flush.config"))

@@ -50,9 +50,9 @@ class Kernel(scratch.ScratchCase):
         super().setUp()
         self.tools()
         (self.stubs / "make").unlink()
-        for path in (self.top / "scripts/configs").iterdir():
+        for path in (self.top / "scripts/build/configs").iterdir():
             path.write_text("CONFIG_X=y\n")
-        self.debug = self.top / "scripts/configs/debug.config"
+        self.debug = self.top / "scripts/build/configs/debug.config"
         self.debug.write_text("CONFIG_DEBUG=y\n")
         source = self.dir / "source"
         (source / "arch/x86").mkdir(parents=True)
@@ -74,7 +74,7 @@ class Kernel(scratch.ScratchCase):
         """What was compiled, and what the kernel is, then."""
         count = Path(self.env["COUNT"])
         count.unlink(missing_ok=True)
-        rc, output = self.run_script("kernel.sh", *args, **env)
+        rc, output = self.run_script("build/kernel.sh", *args, **env)
         self.assertEqual(0, rc, output)
         image = self.link().joinpath("arch/x86/boot/bzImage").read_text()
         return sorted(count.read_text().split()) if count.exists() else [], image

@@ -86,11 +86,11 @@ class SeriesCase(scratch.ScratchCase):
         (self.stubs / "make").unlink()
         self.env |= {"EMAIL": "me@example.org", "GIT_AUTHOR_NAME": "Me", "GIT_CONFIG_NOSYSTEM": "1"}
         for config in ("base", "deferred_flush"):
-            (self.top / f"scripts/configs/{config}.config").write_text(
+            (self.top / f"scripts/build/configs/{config}.config").write_text(
                 {"base": "CONFIG_RUST=y\n"}.get(config, "CONFIG_X86_DEFERRED_FLUSH=y\n"))
-        (self.top / "scripts/checkpatch-allow.txt").write_text("")
+        (self.top / "scripts/gates/checkpatch-allow.txt").write_text("")
         # What they say is another test's.
-        for name in ("kernel.sh", "prefixes.sh"):
+        for name in ("build/kernel.sh", "build/prefixes.sh"):
             self.stub(name, f'echo "{name} $*"; [ -z "$BROKEN" ]', self.top / "scripts")
         self.source = self.dir / "source"
         self.make_source()
@@ -245,7 +245,7 @@ class Changes(SeriesCase):
         self.assertEqual(0, rc, output)
         # range-diff, checks, and the patches that are built
         self.assertRegex(output, r"mm: Change one\n(.*\n)*.*2:  \w+ = 2:  \w+ mm: Change two")
-        self.assertRegex(output, r"kernel.sh \nprefixes.sh \S*series-new")
+        self.assertRegex(output, r"build/kernel.sh \nbuild/prefixes.sh \S*series-new")
         name = "0001-mm-Change-one.patch"
         wanted = before | {name: before[name].replace("+new one", "+newer one").replace(
             blob("new one\n"), blob("newer one\n"))}

@@ -151,8 +151,8 @@ class Trees(scratch.ScratchCase):
 class Scripts(scratch.ScratchCase):
     """The scripts ask."""
 
-    SCRIPTS = ("demo.sh", "soak.sh", "measure.sh", "kernel.sh", "qemu.sh",
-               "module.sh", "setup.sh", "clean-cache.sh")
+    SCRIPTS = ("demo.sh", "soak.sh", "measure.sh", "build/kernel.sh", "build/qemu.sh",
+               "build/module.sh", "build/setup.sh", "clean-cache.sh")
 
     def one_error(self, result: tuple[int, str], text: str) -> None:
         """Nothing but this."""
@@ -164,7 +164,7 @@ class Scripts(scratch.ScratchCase):
         self.assertFalse(self.build.exists())
 
     def test_every_script(self) -> None:
-        for script in self.SCRIPTS + ("boot.sh",):
+        for script in self.SCRIPTS + ("boot/boot.sh",):
             with self.subTest(script=script):
                 self.one_error(self.run_script(script, CPUS="0"), "CPUS=0: must be a number")
 
@@ -196,11 +196,11 @@ class Scripts(scratch.ScratchCase):
         self.one_error(self.run_script(f"{link}/scripts/demo.sh"), f"the checkout {bad}: a path with ' '")
 
     def test_arguments_that_nobody_reads(self) -> None:
-        for script in ("demo.sh", "soak.sh", "measure.sh", "qemu.sh", "setup.sh"):
+        for script in ("demo.sh", "soak.sh", "measure.sh", "build/qemu.sh", "build/setup.sh"):
             with self.subTest(script=script):
                 rc, output = self.run_script(script, "nonsense")
                 self.assertEqual(2, rc)
-                self.assertIn(script, output)
+                self.assertIn(Path(script).name, output)
         self.assertEqual([], [path for path in self.cache.iterdir() if Path(path).is_dir()])
 
 

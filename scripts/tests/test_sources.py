@@ -82,7 +82,7 @@ class SourceCase(scratch.ScratchCase):
         super().setUp()
         self.tools()
         for config in ("base", "deferred_flush"):
-            (self.top / f"scripts/configs/{config}.config").write_text("CONFIG_X=y\n")
+            (self.top / f"scripts/build/configs/{config}.config").write_text("CONFIG_X=y\n")
         self.site = self.dir / "site"
         self.site.mkdir()
         self.env |= {"SITE": str(self.site), "GIT_CONFIG_NOSYSTEM": "1",
@@ -92,7 +92,7 @@ class SourceCase(scratch.ScratchCase):
         self.stub("curl", CURL)
         self.stub("ninja", "exit 0")
         self.stub("df", "echo; echo x 1 1 99999 1% /")
-        path = self.top / f"scripts/source-{self.project}.sh"
+        path = self.top / f"scripts/build/source-{self.project}.sh"
         text, count = re.subn(r"^signers=\(.*\)$", f"signers=({Keys.right})", path.read_text(),
                               flags=re.MULTILINE)
         self.assertEqual(1, count)
@@ -220,7 +220,7 @@ class SourceCase(scratch.ScratchCase):
 class Kernel(SourceCase):
     """kernel.sh"""
 
-    script, project, release = "kernel.sh", "linux", "7.3"
+    script, project, release = "build/kernel.sh", "linux", "7.3"
     addresses = ("https://cdn.kernel.org/pub/linux/kernel/v7.x",
                  "https://git.kernel.org/pub/scm/linux/kernel/git/torvalds/linux.git")
 
@@ -259,7 +259,7 @@ class Kernel(SourceCase):
 class Qemu(SourceCase):
     """qemu.sh"""
 
-    script, project, release = "qemu.sh", "qemu", "7.2.22"
+    script, project, release = "build/qemu.sh", "qemu", "7.2.22"
     addresses = ("https://download.qemu.org", "https://gitlab.com/qemu-project/qemu.git")
 
     def sign(self, tar: Path, key: str) -> None:
@@ -311,10 +311,10 @@ class Setup(scratch.ScratchCase):
     def test_all_there(self) -> None:
         self.entry("venv-virtme-ng-1.42")
         self.entry("bindgen-0.72.1")
-        self.assertEqual((0, ""), self.run_script("setup.sh"))
+        self.assertEqual((0, ""), self.run_script("build/setup.sh"))
 
     def test_no_network(self) -> None:
-        rc, output = self.run_script("setup.sh")
+        rc, output = self.run_script("build/setup.sh")
         self.assertEqual(1, rc)
         self.assertIn("error: no virtme-ng 1.42. Tried:\n  Python's package index: pip: no index\n"
                       "  https://github.com/arighi/virtme-ng.git: git: no route to host\n"
@@ -325,7 +325,7 @@ class Setup(scratch.ScratchCase):
         self.entry("bindgen-0.72.1")
         self.stub("git", 'for to; do :; done; mkdir -p $to; '
                   'printf "#!/bin/sh\\necho 1.42" >$to/vng; chmod +x $to/vng; echo "$*" >$COUNT')
-        self.assertEqual(0, self.run_script("setup.sh")[0])
+        self.assertEqual(0, self.run_script("build/setup.sh")[0])
         self.assertEqual("1.42\n", subprocess.run([self.vng], capture_output=True, text=True,
                                                   check=True).stdout)
         self.assertIn("--branch v1.42", (self.dir / "count").read_text())
@@ -333,7 +333,7 @@ class Setup(scratch.ScratchCase):
     def test_vng_from_git_that_does_not_run(self) -> None:
         self.stub("git", 'for to; do :; done; mkdir -p $to; '
                   'printf "#!/bin/sh\\necho no argcomplete; exit 1" >$to/vng; chmod +x $to/vng')
-        rc, output = self.run_script("setup.sh")
+        rc, output = self.run_script("build/setup.sh")
         self.assertEqual(1, rc)
         self.assertIn("virtme-ng.git: no argcomplete\n", output)
         self.assertFalse(self.vng.exists())
@@ -341,20 +341,20 @@ class Setup(scratch.ScratchCase):
     def test_vng_of_the_distribution(self) -> None:
         self.entry("bindgen-0.72.1")
         vng = self.stub("vng", "echo 1.40")
-        self.assertEqual(0, self.run_script("setup.sh")[0])
+        self.assertEqual(0, self.run_script("build/setup.sh")[0])
         self.assertEqual(vng, self.vng.resolve())
 
     def test_bindgen_of_the_distribution(self) -> None:
         self.entry("venv-virtme-ng-1.42")
         bindgen = self.stub("bindgen", "echo bindgen 0.71.1")
-        rc, output = self.run_script("setup.sh")
+        rc, output = self.run_script("build/setup.sh")
         self.assertEqual(0, rc, output)
         self.assertEqual(bindgen, self.bindgen.resolve())
 
     def test_bindgen_that_is_too_old(self) -> None:
         self.entry("venv-virtme-ng-1.42")
         self.stub("bindgen", "echo bindgen 0.60.1")
-        rc, output = self.run_script("setup.sh")
+        rc, output = self.run_script("build/setup.sh")
         self.assertEqual(1, rc)
         self.assertIn("error: no bindgen. Tried:\n"
                       "  the registry of crates: cargo: no route to host\n"
@@ -369,7 +369,7 @@ class Setup(scratch.ScratchCase):
                               ("ID=other\n", "their packages on Debian: gcc make")):
             with self.subTest(text=text):
                 release.write_text(text)
-                rc, output = self.run_script("setup.sh", RUST_PREFIX="/nonexistent",
+                rc, output = self.run_script("build/setup.sh", RUST_PREFIX="/nonexistent",
                                              OS_RELEASE=str(release))
                 self.assertEqual(1, rc)
                 self.assertIn("error: missing tools: /nonexistent/rustc", output)

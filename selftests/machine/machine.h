@@ -146,8 +146,10 @@ struct op {
 	u32 flip;		/* in CR4, from PCIDE and PGE */
 };
 
+extern const struct op ops[];
+extern const u32 nr_ops;
+
 void run(const struct op *op, u64 size, u64 address, char expected);
-void test_ops(void);
 
 /* entries.c */
 void test_pages(const struct op *op, int level, bool global);

@@ -52,7 +52,7 @@ static void toggle_pcide(u64 page, u64 size)
 	write_cr4(read_cr4() | CR4_PCIDE);
 }
 
-static const struct op ops[] = {
+const struct op ops[] = {
 	{ "nothing", nothing, "AAA" },
 	{ "INVLPG", invlpg_page, "BBB" },
 	{ "INVLPG, last byte", invlpg_last, "BBB" },
@@ -115,6 +115,8 @@ static const struct op ops[] = {
 	{ "PCIDE=0: PG cleared and set", off_and_on, "BBB", .flip = CR4_PCIDE },
 };
 
+const u32 nr_ops = ARRAY_SIZE(ops);
+
 void run(const struct op *op, u64 size, u64 address, char expected)
 {
 	u64 before = op->flip & CR4_PCIDE ? 0 : 1;
@@ -124,24 +126,4 @@ void run(const struct op *op, u64 size, u64 address, char expected)
 	op->run(PAGE, size);
 	use_pcid(op->pcid ?: before);
 	expect(look(address), expected);
-}
-
-void test_ops(void)
-{
-	u32 i;
-	int level;
-
-	for (level = 1; level <= 3; level++) {
-		for (i = 0; i < ARRAY_SIZE(ops); i++) {
-			test_pages(&ops[i], level, 0);
-			test_pages(&ops[i], level, 1);
-		}
-	}
-	for (level = 2; level <= LEVELS; level++) {
-		for (i = 0; i < ARRAY_SIZE(ops); i++) {
-			test_tables(&ops[i], level, 0);
-			if (level > 2)
-				test_tables(&ops[i], level, 1);
-		}
-	}
 }

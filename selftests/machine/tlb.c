@@ -13,6 +13,27 @@
  */
 #include "machine.h"
 
+/* Each operation, on each kind of page and of table. */
+static void test_ops(void)
+{
+	u32 i;
+	int level;
+
+	for (level = 1; level <= 3; level++) {
+		for (i = 0; i < nr_ops; i++) {
+			test_pages(&ops[i], level, 0);
+			test_pages(&ops[i], level, 1);
+		}
+	}
+	for (level = 2; level <= LEVELS; level++) {
+		for (i = 0; i < nr_ops; i++) {
+			test_tables(&ops[i], level, 0);
+			if (level > 2)
+				test_tables(&ops[i], level, 1);
+		}
+	}
+}
+
 static void test_all(void)
 {
 	test_cpuid();

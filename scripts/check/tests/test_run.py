@@ -33,6 +33,7 @@ class Scripts(unittest.TestCase):
 
     def script(self, name, text):
         path = self.top / "scripts" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("#!/bin/bash\n" + text, encoding="utf-8")
         path.chmod(0o755)
 
@@ -42,7 +43,7 @@ class Scripts(unittest.TestCase):
 
     def guest(self, text, **other):
         """boot.sh is called with --out DIR first."""
-        self.script("boot.sh", f'out=$2\nmkdir -p "$out"\n{text}')
+        self.script("boot/boot.sh", f'out=$2\nmkdir -p "$out"\n{text}')
         other = {"format": "ktap", "states": ["absent"], "tests": ["t"], **other}
         return self.runner.run(Scenario("g", "c", "check", 1, machine="sticky", kernel="patched",
                                         cpus=1, **other), other.get("base"))
@@ -138,7 +139,7 @@ class Scripts(unittest.TestCase):
 
     def exits(self, base, *codes):
         lines = "".join(f'echo "## test p{i}"; echo "## exit {c}"; ' for i, c in enumerate(codes))
-        self.script("boot.sh", f'mkdir -p "$2"; ({lines}) >"$2/output"')
+        self.script("boot/boot.sh", f'mkdir -p "$2"; ({lines}) >"$2/output"')
         return self.runner.run(Scenario("e", "c", "all", 1, machine="sticky", kernel="patched",
                                         cpus=1, run="boot.sh", format="exits"), base)
 

@@ -12,7 +12,7 @@ from ktap import OK, Result
 from scenario import ListError, Scenario, artifacts, read, select
 from store import Outcome, Store
 
-HOST = 'name = "h"\nclaim = "c"\nlevel = "check"\nseconds = 1\nrun = "boot.sh"\ninputs = ["rust"]\n'
+HOST = 'name = "h"\nclaim = "c"\nlevel = "check"\nseconds = 1\nrun = "boot/boot.sh"\ninputs = ["rust"]\n'
 GUEST = ('name = "g"\nclaim = "c"\nlevel = "all"\nseconds = 1\nmachine = "sticky"\n'
          'kernel = "patched"\ncpus = 2\nstates = ["always"]\ntests = ["asids"]\n')
 
@@ -29,21 +29,43 @@ class List(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "scenarios.toml")
             path.write_text(head + "".join(f"[[scenario]]\n{t}" for t in tables), encoding="utf-8")
-            return read(path, support.TOP)
+            return read(Path(folder), support.TOP)
+
+    def text(self):
+        return "".join(p.read_text(encoding="utf-8") for p in (support.CHECK / "scenarios").iterdir())
 
     def test_the_list_of_the_project(self):
-        self.assertTrue(read(support.CHECK / "scenarios.toml", support.TOP))
+        self.assertTrue(read(support.CHECK / "scenarios", support.TOP))
+
+    def test_a_gate_is_two_scenarios(self):
+        gate = '[[gate]]\nname = "callers"\ninputs = ["rust"]\nseconds = 1\n'
+        both = self.read(head=gate + "control_seconds = 2\n")
+        self.assertEqual([(s.name, s.run, s.seconds, s.level) for s in both],
+                         [("sources/callers", "gates.sh callers", 1, "check"),
+                          ("sources/callers-control", "gates.sh control callers", 2, "check")])
+        self.assertTrue(all(s.inputs == ["rust", "scripts/gates"] for s in both))
+        with self.assertRaisesRegex(ListError, "a gate without 'control_seconds'"):
+            self.read(head=gate)
+
+    def test_several_files(self):
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "a.toml").write_text(f"[[scenario]]\n{HOST}", encoding="utf-8")
+            Path(folder, "b.toml").write_text(f"[[scenario]]\n{GUEST}", encoding="utf-8")
+            self.assertEqual([s.name for s in read(Path(folder), support.TOP)], ["h", "g"])
+            Path(folder, "c.toml").write_text(f"[[scenario]]\n{HOST}", encoding="utf-8")
+            with self.assertRaisesRegex(ListError, "twice"):
+                read(Path(folder), support.TOP)
 
     def test_every_selftest_is_in_it(self):
-        text = (support.CHECK / "scenarios.toml").read_text(encoding="utf-8")
-        missing = [p.name for p in sorted((support.TOP / "selftests").iterdir())
+        text = self.text()
+        missing = [p.name for p in sorted((support.TOP / "selftests/deferred_flush").iterdir())
                    if p.suffix in (".c", ".sh") and p.stem not in HELPERS
                    and not re.search(rf'["@ :]{p.stem}(_32|\.sh)?["@ ]', text)]
         self.assertEqual(missing, [])
 
     def test_every_mutant_is_run(self):
         folder = support.TOP / "selftests/mutants"
-        text = (support.CHECK / "scenarios.toml").read_text(encoding="utf-8")
+        text = self.text()
         groups, lines = [], []
         for line in (folder / "expected").read_text(encoding="utf-8").splitlines():
             words = line.split()
@@ -73,12 +95,12 @@ class List(unittest.TestCase):
             "": "no scenario",
             HOST + "nonsense = 1\n": "unknown: nonsense",
             HOST.replace('"check"', '"sometimes"'): "level",
-            HOST.replace("boot.sh", "nothing.sh"): "no scripts/nothing.sh",
+            HOST.replace("boot/boot.sh", "nothing.sh"): "no scripts/nothing.sh",
             HOST.replace('"rust"', '"nothing"'): "no input nothing",
             HOST.replace("seconds = 1", "seconds = 0"): "seconds",
             HOST.replace('claim = "c"\n', ""): "claim",
             HOST + 'append = "x"\n': "append is for guests",
-            GUEST.replace('"asids"', '"nothing"'): "no selftests/nothing.c",
+            GUEST.replace('"asids"', '"nothing"'): "no selftests/deferred_flush/nothing.c",
             GUEST.replace('"asids"', '"asids@off"'): "off is not in states",
             GUEST.replace('"asids"', '"group:nothing"'): "no group nothing",
             GUEST.replace('["always"]', '["never"]'): "states",

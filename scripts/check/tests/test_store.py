@@ -10,7 +10,7 @@ from pathlib import Path
 import support
 from inputs import Inputs, digest
 from ktap import FAILED, OK, Result
-from scenario import Scenario
+from scenario import TESTS, Scenario
 from store import AGAIN, DAYS, Outcome, Store
 
 
@@ -96,11 +96,12 @@ class Keys(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.top = Path(folder.name)
         for name, text in {
-            "scripts/boot.sh": "calls guest.sh", "scripts/guest.sh": "", "scripts/other.sh": "",
-            "scripts/guest-selftests.sh": "sources guest-lib.sh", "scripts/guest-lib.sh": "",
-            "scripts/module.sh": "", "selftests/Makefile": "", "selftests/common.h": "",
-            "selftests/storm.c": "int main", "selftests/isolated.sh": "runs storm",
-            "selftests/apart.c": "", "rust/protocol/word.rs": "", "rust/test_module/deferred_flush_test.rs": "",
+            "scripts/boot/boot.sh": "calls scripts/guest/enter.sh", "scripts/guest/enter.sh": "",
+            "scripts/guest/selftests.sh": "sources guest/lib.sh", "scripts/guest/lib.sh": "",
+            "scripts/gates/lib.sh": "", "scripts/other.sh": "", "scripts/build/module.sh": "",
+            f"{TESTS}/Makefile": "", f"{TESTS}/common.h": "", f"{TESTS}/storm.c": "int main",
+            f"{TESTS}/isolated.sh": "runs storm", f"{TESTS}/apart.c": "",
+            "rust/protocol/word.rs": "", "rust/test_module/deferred_flush_test.rs": "",
             "Kbuild": "",
         }.items():
             path = self.top / name
@@ -132,23 +133,23 @@ class Keys(unittest.TestCase):
         self.assertEqual(self.key(), self.key())
 
     def test_changes_with_what_it_runs(self):
-        for name in ("selftests/storm.c", "selftests/isolated.sh", "selftests/common.h",
-                     "scripts/boot.sh", "scripts/guest.sh", "scripts/guest-lib.sh",
+        for name in (f"{TESTS}/storm.c", f"{TESTS}/isolated.sh", f"{TESTS}/common.h",
+                     "scripts/boot/boot.sh", "scripts/guest/enter.sh", "scripts/guest/lib.sh",
                      "rust/protocol/word.rs"):
             with self.subTest(name):
                 self.setUp()
                 self.assertTrue(self.changes(name))
 
     def test_a_script_may_run_any_test(self):
-        script = dataclasses.replace(self.guest, states=[], tests=[], run="guest-selftests.sh")
-        self.assertTrue(self.changes("selftests/apart.c", script))
+        script = dataclasses.replace(self.guest, states=[], tests=[], run="selftests.sh")
+        self.assertTrue(self.changes(f"{TESTS}/apart.c", script))
 
     def test_unloaded_runs_a_test_of_its_own(self):
-        (self.top / "selftests/load_unload.sh").write_text("", encoding="utf-8")
+        (self.top / f"{TESTS}/load_unload.sh").write_text("", encoding="utf-8")
         unloaded = dataclasses.replace(self.guest, states=["unloaded"])
-        self.assertFalse(self.changes("selftests/load_unload.sh"))
-        (self.top / "selftests/load_unload.sh").write_text("", encoding="utf-8")
-        self.assertTrue(self.changes("selftests/load_unload.sh", unloaded))
+        self.assertFalse(self.changes(f"{TESTS}/load_unload.sh"))
+        (self.top / f"{TESTS}/load_unload.sh").write_text("", encoding="utf-8")
+        self.assertTrue(self.changes(f"{TESTS}/load_unload.sh", unloaded))
 
     def test_settings_count(self):
         before = self.key()
@@ -157,7 +158,7 @@ class Keys(unittest.TestCase):
                 self.assertNotEqual(self.key(), before)
 
     def test_stays_with_what_it_does_not_run(self):
-        for name in ("selftests/apart.c", "scripts/other.sh"):
+        for name in (f"{TESTS}/apart.c", "scripts/other.sh", "scripts/gates/lib.sh"):
             self.assertFalse(self.changes(name))
 
     def test_changes_with_the_kernel(self):
