@@ -59,7 +59,8 @@ sync = $(BINDGEN) --version >/dev/null 2>&1 || sed -i /CONFIG_RUST=y/d $(O)/.con
 allnoconfig: ; cp $(KCONFIG_ALLCONFIG) $(O)/.config; $(sync)
 %config: ; $(sync)
 scripts_basic: ; $(sync)
-mrproper: ; @:
+mrproper modules: ; @:
+bzImage prepare: ; mkdir -p $(O)/tools/objtool; touch $(O)/tools/objtool/objtool $(O)/built
 """
 CHECKPATCH = """\
 my $bad = grep { /^\\+.*BAD/ } <STDIN>;
@@ -424,6 +425,20 @@ class Make(SeriesCase):
                 self.assertNotIn("built in", output)
                 # Nor does it go on afterwards, and a configuration can be mended.
                 self.assertNotEqual(0, self.make()[0])
+
+    def test_starts_from_a_finished_kernel(self) -> None:
+        shutil.rmtree(self.tree)
+        shutil.copy(scratch.TOP / "scripts/build/kernel.sh", self.top / "scripts/build/kernel.sh")
+        rc, output = self.run_script("build/kernel.sh")
+        self.assertEqual(0, rc, output)
+        built = (self.build / "kernel/built").stat().st_mtime
+        self.assertIn("start from the finished kernel", self.make_tree())
+        self.assertTrue((self.tree / "out/built").exists())
+        self.assertFalse((self.tree / "out/.finished").exists())
+        # Nothing is younger than what was built from it.
+        self.assertLess((self.tree / "mm/one").stat().st_mtime, built)
+        self.assertEqual("", self.git("status", "--porcelain"))
+        self.assertEqual(0, self.make()[0])
 
     def test_git_does_not_see_it(self) -> None:
         self.assertEqual("", self.git("status", "--porcelain"))
