@@ -3,7 +3,7 @@
 # tree) may be given to all of them; what needs another kernel is left out then.
 
 .PHONY: help demo check check-all check-host check-debug check-mutants check-mainline measure soak \
-	kernel qemu modules selftests bundle clean clean-cache
+	kernel qemu modules selftests bundle tree series clean clean-cache
 
 help:
 	@echo "make demo        build all, run the storms, print what the module saves"
@@ -17,6 +17,9 @@ help:
 	@echo "                 QEMU=sticky make demo uses it"
 	@echo "make bundle      an archive that runs the tests on any x86-64 Linux, without installing"
 	@echo "make modules     the kernel, and the module for it in build/module"
+	@echo "make tree        a git tree with the patches applied, to change them in; TREE=DIR,"
+	@echo "                 SERIES=qemu for those of QEMU"
+	@echo "make series      write its commits back to patches/, and check them"
 	@echo "make clean       remove build/; the cache stays"
 	@echo "make clean-cache remove from the cache what was not used for 30 days (DAYS=30)"
 
@@ -46,6 +49,13 @@ qemu:
 	@scripts/build/setup.sh
 	@scripts/build/qemu.sh
 
+tree:
+	@scripts/build/setup.sh
+	@scripts/tree.sh
+
+series:
+	@scripts/series.sh
+
 modules selftests: kernel
 	@scripts/build/module.sh
 
@@ -53,4 +63,5 @@ clean-cache:
 	@scripts/clean-cache.sh
 
 clean:
+	@scripts/tree.sh --written
 	@scripts/lib/session.py rm -rf "$(or $(BUILD),build)"

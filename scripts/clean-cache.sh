@@ -12,7 +12,8 @@ mkdir -p "$CACHE/.locks"
 before=$(free_mib "$CACHE")
 shopt -s nullglob
 # What was built in a tree marks its use; the tree itself does where nothing was.
-for entry in "$CACHE"/src-* "$CACHE"/qemu-[0-9a-f]* "$CACHE"/mutants-* "$CACHE"/results/*; do
+for entry in "$CACHE"/src-* "$CACHE"/qemu-[0-9a-f]* "$CACHE"/mutants-* "$CACHE"/git-* \
+	"$CACHE"/results/*; do
 	[[ -z $(find "$entry" -maxdepth 2 \( -name .finished -o -path "$entry" \) \
 		-mtime "-${DAYS:-30}" -print -quit) ]] || continue
 	# Somebody makes it.

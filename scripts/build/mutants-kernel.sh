@@ -5,6 +5,7 @@
 # Usage: mutants-kernel.sh SOURCE OUT NAME      (by kernel.sh --mutants; OUT is in SOURCE)
 set -euo pipefail
 . "$(dirname "$0")/../lib/lib.sh"
+. "$TOP/scripts/build/kernel-lib.sh"
 
 src=$1 out=$2 name=$3
 patches=("$TOP"/selftests/mutants/*.patch)
@@ -16,13 +17,9 @@ to=$CACHE/mutants-$key
 
 # In a tree of its own, which goes afterwards: what an interrupted run leaves is not used.
 prepare() {
-	# Links cost nothing: patch breaks them.
-	find "$src" -mindepth 1 -maxdepth 1 ! -name 'out-*' ! -name .finished -exec cp -al -t "$tree" {} + &&
-		cp -a --reflink=auto "$out" "$tree/out" &&
-		cat "${patches[@]}" | patch -d "$tree" -p1 -N -F0 --no-backup-if-mismatch || return 1
-	# objtool and the Rust crates know where they are built, and all objects depend on objtool.
-	kernel_make "$tree" O="$tree/out" prepare &&
-		find "$tree/out/tools" -type f -exec touch -r "$out/tools/objtool/objtool" {} +
+	link_source "$src" "$tree" &&
+		cat "${patches[@]}" | patch -d "$tree" -p1 -N -F0 --no-backup-if-mismatch &&
+		copy_build "$src" "$out" "$tree" "$tree/out"
 }
 
 build() {

@@ -14,14 +14,14 @@ set -euo pipefail
 shopt -s inherit_errexit
 . "$(dirname "$0")/../lib/lib.sh"
 
-series=$TOP/patches/linux-$KERNEL_SERIES
+present=$TOP/patches/linux-$KERNEL_SERIES
 source=${2:-}
-patches=("${1:-$series}"/*.patch)
-[[ -f ${patches[0]} ]] || die "no patches in ${1:-$series}"
+mapfile -t patches < <(series "${1:-$present}")
+[[ ${#patches[@]} -gt 0 ]] || die "no patches in ${1:-$present}"
 src=$(realpath "${source:-$BUILD/kernel-src}")
 # Says what is built here; the configuration is the same, but for Rust.
 kernel=$(realpath "$BUILD/kernel")
-work=$BUILD/series${1:+.$$}
+work=$BUILD/prefixes${1:+.$$}
 tree=$work/tree
 memo=${SERIES_MEMO:-$CACHE/series}
 option=X86_DEFERRED_FLUSH
@@ -34,7 +34,7 @@ on_exit() {
 	for ((at = 0; at < ${#pids[@]}; at += 2)); do
 		kill -- "-${pids[$at]}" 2>/dev/null || true
 	done
-	[[ $work = "$BUILD/series" ]] || rm -rf "$work"
+	[[ $work = "$BUILD/prefixes" ]] || rm -rf "$work"
 }
 trap on_exit EXIT
 
@@ -61,7 +61,7 @@ key() {
 	{
 		echo "$base_key $2"
 		[[ $2 = off ]] || echo "$entry"
-		cat "${patches[@]:0:$1 + 1}"
+		series_diff "${patches[@]:0:$1 + 1}"
 	} | hash_of
 }
 
@@ -115,8 +115,9 @@ rm -rf "$work"/{tree,off,on}{,.stamp}
 if [[ -n $source ]]; then
 	touched "${patches[@]}" | link_tree
 else
-	touched "$series"/*.patch "${patches[@]}" | link_tree
-	for patch in $(printf '%s\n' "$series"/*.patch | sort -r); do
+	mapfile -t taken_out < <(series "$present" | sort -r)
+	touched "${taken_out[@]}" "${patches[@]}" | link_tree
+	for patch in "${taken_out[@]}"; do
 		apply -R <"$patch"
 	done
 fi

@@ -25,7 +25,8 @@ style() {
 	done
 	[[ $(wc -l <"$dir/found") -eq $claimed ]] ||
 		die "checkpatch claims to have found $claimed faults, not these: $(cat "$dir/found")"
-	grep -vE '^(#|$)' "$allowed" >"$dir/allowed"
+	# There may be none.
+	grep -vE '^(#|$)' "$allowed" >"$dir/allowed" || [[ $? -eq 1 ]]
 	if grep -vf "$dir/allowed" "$dir/found"; then
 		die "checkpatch complains"
 	fi
@@ -36,9 +37,9 @@ style() {
 }
 
 gate_checkpatch() { # [PATCHES [SOURCE]]
-	local patches=("${1:-$TOP/patches/linux-$KERNEL_SERIES}"/*.patch)
-	local options=(--strict --show-types)
-	[[ -f ${patches[0]} ]] || die "no patches in $1"
+	local patches options=(--strict --show-types)
+	mapfile -t patches < <(series "${1:-$TOP/patches/linux-$KERNEL_SERIES}")
+	[[ ${#patches[@]} -gt 0 ]] || die "no patches in $1"
 	style "${2:-$BUILD/kernel-src}/scripts/checkpatch.pl" "$TOP/scripts/gates/checkpatch-allow.txt" \
 		"${patches[@]}"
 }
@@ -118,8 +119,9 @@ control_checkpatch__no_patches() {
 
 # --- checkpatch-qemu
 gate_checkpatch_qemu() { # [PATCHES [SOURCE]]
-	local patches=("${1:-$TOP/patches/qemu-$QEMU_SERIES}"/*.patch) source=${2:-} options=() allowed
-	[[ -f ${patches[0]} ]] || die "no patches in $1"
+	local patches source=${2:-} options=() allowed
+	mapfile -t patches < <(series "${1:-$TOP/patches/qemu-$QEMU_SERIES}")
+	[[ ${#patches[@]} -gt 0 ]] || die "no patches in $1"
 	[[ -n $source ]] || source=$(realpath "$BUILD/qemu")/../src
 	# There is no maintainer to be named here.
 	allowed=$(scratch checkpatch-qemu)/allowed

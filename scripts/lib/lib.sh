@@ -206,6 +206,21 @@ tree_key() {
 	(cd "$1" && find . -path ./.git -prune -o -type f -printf '%P %s %T@\n' | sort | hash_of)
 }
 
+# series DIR: its patches, without the cover letter.
+series() {
+	local patch
+	for patch in "$1"/*.patch; do
+		[[ ! -f $patch || ${patch##*/} = 0000-* ]] || echo "$patch"
+	done
+}
+
+# series_diff PATCH...: what they change, without what is said about it, its dates, and names of blobs.
+series_diff() {
+	awk 'FNR == 1 { inside = 0 }
+		!inside && /^(diff --git |--- [^ ])/ { inside = 1 }
+		inside && !/^index [0-9a-f]+\.\.[0-9a-f]/' /dev/null "$@"
+}
+
 # apply_patches DIR PATCH...: any hunk that fails, or only applies with fuzz, stops this.
 apply_patches() {
 	local to=$1 patch
@@ -231,14 +246,15 @@ summary() {
 		}' "$1"
 }
 
-# Who built it, and when, is no part of an image.
-kernel_make() {
-	make -C "$1" \
-		RUSTC="$RUST_PREFIX/rustc" HOSTRUSTC="$RUST_PREFIX/rustc" \
-		RUSTFMT="$RUST_PREFIX/rustfmt" RUSTDOC="$RUST_PREFIX/rustdoc" \
-		CLIPPY_DRIVER="$RUST_PREFIX/clippy-driver" BINDGEN="$BINDGEN" \
-		KBUILD_BUILD_TIMESTAMP=2026-01-01 KBUILD_BUILD_USER=build KBUILD_BUILD_HOST=build \
-		KBUILD_BUILD_VERSION=1 -j"$JOBS" "${@:2}"
+# What kernels are built with. Who built it, and when, is no part of an image.
+KERNEL_TOOLS=(RUSTC="$RUST_PREFIX/rustc" HOSTRUSTC="$RUST_PREFIX/rustc"
+	RUSTFMT="$RUST_PREFIX/rustfmt" RUSTDOC="$RUST_PREFIX/rustdoc"
+	CLIPPY_DRIVER="$RUST_PREFIX/clippy-driver" BINDGEN="$BINDGEN"
+	KBUILD_BUILD_TIMESTAMP=2026-01-01 KBUILD_BUILD_USER=build KBUILD_BUILD_HOST=build
+	KBUILD_BUILD_VERSION=1)
+
+kernel_make() { # SOURCE ARG...
+	make -C "$1" "${KERNEL_TOOLS[@]}" -j"$JOBS" "${@:2}"
 }
 
 # Build what gives a guest idle states, and print QEMU's option for it.

@@ -26,7 +26,8 @@ NUMBERS = {
     "JOBS": (1, 4096),
     "DAYS": (0, 100_000),
 }
-WORDS = {"QEMU": ("stock", "sticky"), "ACCEL": ("kvm", "tcg"), "FRESH": ("0", "1")}
+WORDS = {"QEMU": ("stock", "sticky"), "ACCEL": ("kvm", "tcg"), "FRESH": ("0", "1"),
+         "SERIES": ("linux", "qemu")}
 
 # Kbuild, virtme-ng and QEMU each stumble over some of the others.
 PATH = re.compile(r"[A-Za-z0-9._+/-]*", re.ASCII)
@@ -48,7 +49,7 @@ def check_paths(env: Mapping[str, str]) -> list[str]:
     if not env.get(cache):
         errors.append("neither HOME nor XDG_CACHE_HOME is set: downloads and builds are kept there")
     paths = {"the checkout": str(TOP)}
-    paths |= {f"{name}=": env.get(name, "") for name in ("BUILD", "TMPDIR", cache, "KDIR")}
+    paths |= {f"{name}=": env.get(name, "") for name in ("BUILD", "TMPDIR", cache, "KDIR", "TREE")}
     reported: list[str] = []
     for name, path in paths.items():
         for spelling in {path: 0, os.path.realpath(path): 0} if path else ():

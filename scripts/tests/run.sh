@@ -4,4 +4,5 @@
 # Usage: run.sh [-k PATTERN]
 set -euo pipefail
 cd "$(dirname "$0")"
-exec python3 -B -m unittest test_settings test_session test_sources test_boot "$@"
+exec python3 -B -m unittest test_settings test_session test_sources test_boot \
+	test_series test_kernel "$@"

@@ -92,7 +92,7 @@ class SourceCase(scratch.ScratchCase):
         self.stub("curl", CURL)
         self.stub("ninja", "exit 0")
         self.stub("df", "echo; echo x 1 1 99999 1% /")
-        path = self.top / "scripts" / self.script
+        path = self.top / f"scripts/build/source-{self.project}.sh"
         text, count = re.subn(r"^signers=\(.*\)$", f"signers=({Keys.right})", path.read_text(),
                               flags=re.MULTILINE)
         self.assertEqual(1, count)
