@@ -86,7 +86,7 @@ essence() {
 }
 
 same_patch() { # FILE FILE
-	cmp -s <(essence "$1") <(essence "$2")
+	[[ $(essence "$1") = "$(essence "$2")" ]]
 }
 
 # keep_bytes OLD NEW: what is the same patch stays the same file
@@ -126,7 +126,7 @@ local_changes() {
 
 # said FILE: what somebody has written of a cover letter; the rest is counted
 said() {
-	essence "$1" | sed '/^---$/q'
+	essence "$1" | sed -n '/^---$/,$!p'
 }
 
 # holds_series DIR TIP: is it the one in these files?
@@ -134,7 +134,7 @@ holds_series() {
 	local dir rc=0 cover=0000-cover-letter.patch
 	dir=$(mktemp -d)
 	write_series "$2" "$dir" && keep_bytes "$1" "$dir"
-	if [[ -e $1/$cover && -e $dir/$cover ]] && cmp -s <(said "$1/$cover") <(said "$dir/$cover"); then
+	if [[ -e $1/$cover && -e $dir/$cover ]] && [[ $(said "$1/$cover") = "$(said "$dir/$cover")" ]]; then
 		cp "$1/$cover" "$dir"
 	fi
 	diff -rq "$1" "$dir" >/dev/null || rc=1
