@@ -8,7 +8,8 @@
 kernel_names() {
 	local -n of=$1 with=$2
 	build_key=$({
-		cat "${with[@]}"
+		# Not what is said about them.
+		grep -hE '^(CONFIG_|# CONFIG_.* is not set)' "${with[@]}"
 		gcc --version | head -n 1
 		ld --version | head -n 1
 		pahole --version 2>/dev/null || echo "no pahole"

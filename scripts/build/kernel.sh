@@ -96,7 +96,17 @@ build() {
 
 make_kernel() {
 	need_space 2000 "a kernel"
-	[[ -z $old || ! -d $src/.series ]] || step "start from a finished kernel ($name)" start_from
+	if [[ -n $old && -d $src/.series ]]; then
+		# If it fails, it may be because of what is there.
+		if attempt "start from a finished kernel ($name)" start_from &&
+			attempt "configure the kernel ($name)" configure &&
+			attempt "build the kernel ($name)" build; then
+			cp "$LOG" "$out/build.log"
+			return
+		fi
+		note "from nothing, then, see $LOG"
+		begin "$out"
+	fi
 	step "configure the kernel ($name)" configure
 	step "build the kernel ($name)" build
 	cp "$LOG" "$out/build.log"
