@@ -29,7 +29,7 @@ gate_rustfmt() { # [TREE]
 control_rustfmt__format() {
 	local tree
 	tree=$(rust_copy rustfmt)
-	sed -i 's/^pub fn /pub  fn /' "$tree/rust/protocol/word.rs"
+	sed -i 's/^pub struct /pub  struct /' "$tree/rust/protocol/word.rs"
 	fails_for '^Diff in .*/rust/protocol/word.rs' rustfmt "$tree"
 }
 
@@ -58,7 +58,7 @@ control_rustfmt__silent() {
 # The crates, by what Kbuild builds of them.
 crates() { # TREE
 	local object
-	grep -oE '[a-z_/]+\.o' "$1/rust/Kbuild" | sort -u | while read -r object; do
+	grep -oE '[a-z_][a-z_/]*\.o' "$1/rust/Kbuild" | sort -u | while read -r object; do
 		[[ ! -e $1/rust/${object%.o}.rs ]] || echo "rust/$object"
 	done
 }
