@@ -19,9 +19,8 @@ from dataclasses import dataclass, field
 
 SYMBOL = "deferred_flush_cpu"
 PAGE = 4096
-# Who has a pointer to it from elsewhere: the argument of a function, the result of another.
+# Who has a pointer to it from elsewhere, as an argument.
 ARGUMENTS = {"5hooks5defer": "rsi", "5hooks6record": "rdi"}
-RESULTS = {"deferred_flush_shim_cpu": "rax"}
 # Each has to be there with at least one locked access. The rest depends on what the compiler inlines.
 WANTED = {
     "vmlinux": ["entry_SYSCALL_64", "entry_SYSENTER_compat", "entry_SYSCALL_compat", "error_entry",
@@ -244,10 +243,6 @@ class Pointers:
         if mnemonic.startswith("call"):
             for name in CLOBBERED:
                 state.pop(name, None)
-            callee = instruction.relocation[1] if instruction.relocation else instruction.text
-            for name, result in RESULTS.items():
-                if re.search(rf"\b{name}\b", callee):
-                    state[result] = frozenset({0})
             return state
         if not operands or not operands[-1].startswith("%") or ":" in operands[-1] or \
                 re.match(r"(cmp|test|push|bt)[bwlq]?$|j", mnemonic):
