@@ -6,7 +6,8 @@
 #        -- COMMAND [ARG]...
 # DIR gets console, dmesg, output and status. The command sees it as $OUT, and may write there.
 # sticky (also by QEMU=sticky) is build/qemu, whose TLB forgets nothing; its report is DIR/tlb.
-# DIR/retries is there if it had to be booted again, with the number of retries.
+# DIR/retries is there if it had to be booted again, with the number of retries; DIR/cpus if there was
+# no end, with what the CPUs did a few seconds before they were ended.
 # Settings: QEMU=stock|sticky, ACCEL=kvm|tcg, QEMU_FIRMWARE=DIR, and those that the guest gets (below)
 # Exit:  the command's status; 1 also for a splat, a stale hit or a guest that died; 2 usage; 124
 #        timeout. When it is ended, the guest is ended, too.
@@ -74,10 +75,15 @@ fi
 	echo
 } >"$out/command.sh"
 
+# An abstract socket: no path, and nothing that stays.
+monitor=deferred-flush-$$
+qemu_opts+=" -chardev socket,id=cpus,path=$monitor,abstract=on,server=on,wait=off -mon chardev=cpus"
+
 # timeout makes a process group of its own, which a signal to this one's does not reach.
-guest=''
+guest='' watch=''
 # shellcheck disable=SC2317 # by the traps
 end_guest() {
+	[[ -z $watch ]] || kill "$watch" 2>/dev/null || true
 	[[ -n $guest ]] || return 0
 	kill "$guest" 2>/dev/null || true
 	wait "$guest" 2>/dev/null || true
@@ -93,7 +99,7 @@ trap 'exit 143' TERM
 
 boot() {
 	rc=0
-	rm -f "$out/status" "$out/dmesg" "$out/tlb"
+	rm -f "$out/status" "$out/dmesg" "$out/tlb" "$out/cpus"
 	# panic=-1 and no reboot: a dead guest ends QEMU instead of waiting for the time limit.
 	setpriv --pdeathsig TERM timeout -k 10 "$limit" \
 		vng --verbose "${accel[@]}" "${machine[@]}" --cpus "$cpus" --memory "$memory" \
@@ -101,7 +107,12 @@ boot() {
 		--append "panic=-1 oops=panic softlockup_panic=0 $append" \
 		--exec "bash $out/command.sh" </dev/null >"$out/console" 2>&1 &
 	guest=$!
+	setpriv --pdeathsig TERM "$TOP/scripts/boot/registers.py" "$((limit > 20 ? limit - 10 : limit))" \
+		"$monitor" "$BUILD/$kernel/System.map" >"$out/cpus" 2>&1 </dev/null &
+	watch=$!
 	wait "$guest" || rc=$?
+	kill "$watch" 2>/dev/null || true
+	watch=''
 	kill -KILL -- "-$guest" 2>/dev/null || true
 	guest=''
 }
@@ -129,6 +140,7 @@ done
 fail() {
 	echo "guest failed: $*; console: $out/console" >&2
 	tail -n 60 "$out/console" | sed 's/\r//; s/^/    | /' >&2
+	[[ ! -s $out/cpus ]] || sed 's/^/    | /' "$out/cpus" >&2
 	exit "${2:-1}"
 }
 

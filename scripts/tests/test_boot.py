@@ -3,6 +3,8 @@
 
 import os
 import signal
+import socket
+import threading
 import unittest
 from pathlib import Path
 
@@ -112,6 +114,49 @@ class Boot(BootCase):
     def test_no_kernel(self) -> None:
         rc, output = self.boot("--kernel", "other")
         self.assertEqual((1, "error: no build/other: run scripts/build/kernel.sh\n"), (rc, output))
+
+
+class Cpus(BootCase):
+    """What the CPUs of a guest do that has no end."""
+
+    REGISTERS = ("CPU#0\r\nRIP=ffffffff81000010 RFL=00000046 [---Z-P-] CPL=0 II=0 A20=1 SMM=0 HLT=0\r\n"
+                 "RSP=ffffc90000003e58\r\nCR3=000000000a80a000\r\n"
+                 "CPU#1\r\nRIP=0000000000401000 RFL=00000246 [-----P-] CPL=3 II=0 A20=1 SMM=0 HLT=0\r\n")
+    STACK = "ffffc90000003e58: 0xffffffff81000123 0x0000000000000007\r\n"
+
+    def answer(self, listener: socket.socket) -> None:
+        """As QEMU's monitor does."""
+        connection = listener.accept()[0]
+        with connection:
+            connection.sendall(b"QEMU 7.2 monitor\r\n(qemu) ")
+            while command := connection.recv(4096).decode():
+                text = ""
+                if "registers" in command:
+                    text = self.REGISTERS
+                elif "0xffffc90000003e58" in command:
+                    text = self.STACK
+                connection.sendall(f"{command}\r\n{text}(qemu) ".encode())
+
+    def test_functions_and_their_callers(self) -> None:
+        (self.build / "System.map").write_text(
+            "ffffffff81000000 T waits\nffffffff81000100 t calls\nffffffff82000000 D data\n")
+        name = f"deferred-flush-test-{os.getpid()}"
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(f"\0{name}")
+            listener.listen()
+            threading.Thread(target=self.answer, args=[listener], daemon=True).start()
+            rc, output = self.run_script("boot/registers.py", "0", name, str(self.build / "System.map"))
+        self.assertEqual(0, rc, output)
+        once = ("CPU 0: waits+0x10 RFL=00000046 CPL=0 HLT=0 RSP=ffffc90000003e58 CR3=000000000a80a000\n"
+                "    calls+0x23\nCPU 1: 0x401000 RFL=00000246 CPL=3 HLT=0\n")
+        self.assertEqual(f"{once}2 s later:\n{once}", output)
+
+    def test_shown_with_the_console(self) -> None:
+        self.stub("registers.py", "echo CPU 0: waits+0x10; exec sleep 60", self.top / "scripts/boot")
+        rc, output = self.boot("--timeout", "1", HANG="1", ACCEL="tcg")
+        self.assertEqual(124, rc, output)
+        self.assertIn("    | CPU 0: waits+0x10\n", output)
+        self.assertNotIn("Terminated", output)
 
 
 class Firmware(BootCase):
