@@ -6,7 +6,7 @@ Usage: python3 scripts/check [check|all|list]
 Settings, by the environment:
   TESTS=PATTERN...   only scenarios with these names, or parts of names; NAME:PROGRAM for one program
   FRESH=1            believe no earlier result
-  CHECK_MINUTES=N    leave out what would take longer than this
+  CHECK_MINUTES=N    end by then: what would take longer is left out, or ended, and named
   BUILD=, JOBS=, KDIR=, KERNEL_SRC= and those of the tests: as for the other scripts
 Exit: 0; 1 if a test failed, or none ran; 2 for bad input; 130 when it was interrupted.
 """
@@ -28,7 +28,7 @@ from inputs import Inputs
 from ktap import FAILED, Result
 from run import Children, Runner, tail
 from scenario import ARTIFACTS, ListError, Scenario, artifacts, read, select
-from schedule import Schedule, Task
+from schedule import NO_TIME, Schedule, Task
 from store import Outcome, Store
 
 TOP = Path(__file__).resolve().parents[2]
@@ -66,6 +66,7 @@ class Check:
         self.keys: dict[str, str] = {}
         self.lock = threading.Lock()
         self.sources = ""
+        self.late = False
         self.start = time.monotonic()
 
     def say(self, text: str) -> None:
@@ -119,8 +120,8 @@ class Check:
         if task.name in ARTIFACTS:
             return
         with self.lock:
-            if why == "no time left" or self.children.stopped:
-                self.not_run[task.name] = why
+            if why == NO_TIME or self.children.stopped:
+                self.not_run[task.name] = NO_TIME if self.late else why
             else:
                 self.outcomes[task.name] = Outcome(task.name, [Result("could be run", FAILED, why)])
 
@@ -149,15 +150,26 @@ class Check:
             tasks.append(Task(s.name, s.threads(cores), lambda s=s: self.test(s), needs,
                               s.seconds, ranks[s.name]))
         schedule = Schedule(tasks, room, self.drop,
-                            deadline=self.start + 60 * minutes if minutes else None)
+                            deadline=self.start + 60 * minutes if minutes else None,
+                            quiet=lambda names: self.say(f"{'running':12}{', '.join(names)}"))
+        return self._run(schedule, minutes)
 
+    def _run(self, schedule: Schedule, minutes: float | None) -> int:
         def interrupted(_number, _frame) -> None:
             schedule.stopped = True
             raise KeyboardInterrupt
+
+        def time_is_up() -> None:
+            self.late = schedule.stopped = True
+            self.children.stop()
         for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(name, interrupted)
+        timer = threading.Timer(60 * minutes if minutes else threading.TIMEOUT_MAX, time_is_up)
+        timer.daemon = True
+        timer.start()
         try:
             schedule.run()
+            timer.cancel()
         except KeyboardInterrupt:
             print("interrupted: ending what runs", file=sys.stderr, flush=True)
             for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -168,7 +180,11 @@ class Check:
 
     def _report(self) -> int:
         for s in self.scenarios:
-            if s.name not in self.outcomes and s.name not in self.not_run:
+            if s.name in self.outcomes or s.name in self.not_run:
+                continue
+            if self.late:
+                self.not_run[s.name] = NO_TIME
+            else:
                 self.outcomes[s.name] = Outcome(s.name, [Result("ends", FAILED, "no result")])
         outcomes = [self.outcomes[s.name] for s in self.scenarios if s.name in self.outcomes]
         seconds = time.monotonic() - self.start

@@ -7,6 +7,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+NO_TIME = "no time left"
+# Seconds.
+QUIET = 30.0
+
 
 @dataclass
 class Task:
@@ -22,17 +26,21 @@ class Task:
 
 
 class Schedule:
-    """Call run() once.  dropped(task, why) tells of a task that could not be run."""
+    """Call run() once.  dropped(task, why) tells of a task that could not be run, and quiet(names) of
+    those that run when none has ended for a while.
+    """
 
     def __init__(self, tasks: list[Task], cores: int,
                  dropped: Callable[[Task, str], None],
                  clock: Callable[[], float] = time.monotonic,
-                 deadline: float | None = None) -> None:
+                 deadline: float | None = None,
+                 quiet: Callable[[list[str]], None] = lambda names: None) -> None:
         self.waiting = sorted(tasks, key=lambda task: (task.rank, -task.seconds))
         self.cores = cores
         self.dropped = dropped
         self.clock = clock
         self.deadline = deadline
+        self.quiet = quiet
         self.finished: dict[str, bool] = {}
         self.ended: queue.Queue[tuple[Task, bool]] = queue.Queue()
         self.running: list[Task] = []
@@ -68,7 +76,7 @@ class Schedule:
                     if late and not self.stopped:
                         self.late.add(task.name)
                     self.dropped(task, "stopped" if self.stopped else
-                                 "no time left" if late else f"{bad} failed")
+                                 NO_TIME if late else f"{bad} failed")
                     again = True
 
     def _ready(self) -> Task | None:
@@ -89,7 +97,11 @@ class Schedule:
                 self._drop()
             if not self.running:
                 break
-            task, passed = self.ended.get()
+            try:
+                task, passed = self.ended.get(timeout=QUIET)
+            except queue.Empty:
+                self.quiet([task.name for task in self.running])
+                continue
             self.running.remove(task)
             self.finished[task.name] = passed
         assert not self.waiting, "tasks wait for one another"

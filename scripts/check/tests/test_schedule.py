@@ -4,8 +4,10 @@
 import threading
 import time
 import unittest
+from unittest import mock
 
 import support  # pylint: disable=unused-import
+import schedule
 from schedule import Schedule, Task
 
 
@@ -69,6 +71,12 @@ class Tasks(unittest.TestCase):
         finally:
             threading.excepthook = hook
         self.assertEqual(self.dropped, {"b": "a failed"})
+
+    def test_tells_what_runs_when_nothing_ends(self):
+        told = []
+        with mock.patch.object(schedule, "QUIET", 0.005):
+            self.run_all([self.task("a"), self.task("b")], quiet=told.append)
+        self.assertEqual(["a", "b"], told[0])
 
     def test_a_need_that_does_not_exist(self):
         self.run_all([self.task("a", needs=["nothing"])])
