@@ -31,6 +31,11 @@ caught() {
 	fi
 }
 
+# broken LOG: the test has failed without a word of what it judges.
+broken() {
+	! grep -qsE '^ok [0-9]+ ' "$1" && ! grep -qsE "^# .*:${test##*.}:Expected " "$1"
+}
+
 # setting NAME DEFAULT: of the mutant.
 setting() {
 	local value
