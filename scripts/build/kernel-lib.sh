@@ -101,9 +101,13 @@ copy_build() {
 			rm -f "$to/${file%.*}".o "$to/${file%/*}/.$(basename "${file%.*}").o.cmd"
 		fi
 	done
-	# objtool and the Rust crates know where they are built, and all objects depend on objtool.
-	kernel_make "$dir" O="$to" prepare || return 1
+	# objtool and the Rust crates name the folder, in what they are built with and depend on.
+	{ grep -rlZF --include='*.cmd' --include='*.d' "$(realpath "$old")" "$to" || [[ $? -eq 1 ]]; } |
+		xargs -0r sed -i "s|$(realpath "$old")|$(realpath "$to")|g" || return 1
+	# All objects depend on objtool.
+	kernel_make "$dir" O="$to" tools/objtool || return 1
 	[[ -n $tools ]] || find "$to/tools" -type f -exec touch -r "$old/tools/objtool/objtool" {} +
+	kernel_make "$dir" O="$to" prepare
 }
 
 # differing OLD NEW: the files in which two source trees differ, by their series

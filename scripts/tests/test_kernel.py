@@ -15,7 +15,7 @@ boot = $(O)/arch/x86/boot
 bzImage: prepare $(objects) ; mkdir -p $(boot); cat $(objects) >$(boot)/bzImage
 allnoconfig: ; cp $(KCONFIG_ALLCONFIG) $(O)/.config
 olddefconfig modules mrproper: ;
-prepare: ; mkdir -p $(O)/tools/objtool; touch $(O)/tools/objtool/objtool
+prepare tools/objtool: ; mkdir -p $(O)/tools/objtool; touch $(O)/tools/objtool/objtool
 $(O)/%.o: %.c ; echo $< >>$(COUNT); cp $< $@
 """
 PATCH = """\

@@ -60,7 +60,7 @@ allnoconfig: ; cp $(KCONFIG_ALLCONFIG) $(O)/.config; $(sync)
 %config: ; $(sync)
 scripts_basic: ; $(sync)
 mrproper modules: ; @:
-bzImage prepare: ; mkdir -p $(O)/tools/objtool; touch $(O)/tools/objtool/objtool $(O)/built
+bzImage prepare tools/objtool: ; mkdir -p $(O)/tools/objtool; touch $(O)/tools/objtool/objtool $(O)/built
 """
 CHECKPATCH = """\
 my $bad = grep { /^\\+.*BAD/ } <STDIN>;
