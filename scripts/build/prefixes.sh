@@ -21,7 +21,9 @@ mapfile -t patches < <(series "${1:-$present}")
 src=$(realpath "${source:-$BUILD/kernel-src}")
 # Says what is built here; the configuration is the same, but for Rust.
 kernel=$(realpath "$BUILD/kernel")
-work=$BUILD/prefixes${1:+.$$}
+# The same place for each series: what was compiled there from the same text is not compiled again.
+work=$BUILD/prefixes${2:+.$$}
+export CCACHE_DIR=$CACHE/ccache CCACHE_MAXSIZE=1G CCACHE_COMPILERCHECK=content
 tree=$work/tree
 memo=${SERIES_MEMO:-$CACHE/series}
 option=X86_DEFERRED_FLUSH
@@ -29,12 +31,13 @@ mkdir -p "$memo" "$work/log"
 # Background jobs get process groups of their own, to be ended as a whole.
 set -m
 pids=()
+failed=0
 on_exit() {
 	local at
 	for ((at = 0; at < ${#pids[@]}; at += 2)); do
 		kill -- "-${pids[$at]}" 2>/dev/null || true
 	done
-	[[ $work = "$BUILD/prefixes" ]] || rm -rf "$work"
+	[[ $failed -gt 0 ]] || rm -rf "$work"
 }
 trap on_exit EXIT
 
@@ -184,6 +187,10 @@ files() {
 }
 
 # --- the builds
+compile() { # OUT ARG...
+	kernel_make "$tree" O="$1" CC="ccache gcc" HOSTCC="ccache gcc" "${kconfig[@]}" "${@:2}"
+}
+
 # configure CONFIG OUT
 configure() {
 	mkdir -p "$2"
@@ -193,8 +200,8 @@ configure() {
 		[[ $1 != on ]] || echo "CONFIG_$option=y"
 		[[ $1 != rt ]] || printf '%s\n' CONFIG_PREEMPT_RT=y "CONFIG_$option=y"
 	} >"$2/fragment.config"
-	kernel_make "$tree" O="$2" "${kconfig[@]}" KCONFIG_ALLCONFIG="$2/fragment.config" allnoconfig
-	kernel_make "$tree" O="$2" "${kconfig[@]}" olddefconfig
+	compile "$2" KCONFIG_ALLCONFIG="$2/fragment.config" allnoconfig
+	compile "$2" olddefconfig
 	grep -q '^CONFIG_WERROR=y' "$2/.config"
 	if [[ $1 = on ]]; then
 		grep -q "^CONFIG_$option=y" "$2/.config" || die "the option cannot be chosen"
@@ -250,7 +257,7 @@ build() {
 	mapfile -t list <"$work/$2.list"
 	[[ ${#list[@]} -gt 0 ]] || die "nothing to build"
 	echo "== build ${#list[@]} objects: ${list[*]}"
-	kernel_make "$tree" O="$out" "${kconfig[@]}" "${list[@]}"
+	compile "$out" "${list[@]}"
 	for object in "${list[@]}"; do
 		[[ -e $out/$object ]] || die "$object was not built"
 	done
@@ -258,7 +265,7 @@ build() {
 	if [[ -n $missing ]]; then
 		echo "== build what later patches touch"
 		mapfile -t list < <(touched "${patches[@]}" | objects "$2")
-		kernel_make "$tree" O="$out" "${kconfig[@]}" "${list[@]}"
+		compile "$out" "${list[@]}"
 		missing=$(unresolved "$out" "$2" "$1")
 	fi
 	[[ -z $missing ]] || die "undefined until a later patch: ${missing//$'\n'/ }"
@@ -266,7 +273,6 @@ build() {
 	: >"$memo/$(key "$1" "$2")"
 }
 
-failed=0
 report() { # PREFIX CONFIG STATUS SECONDS
 	local log=$work/log/$1-$2.log name=${patches[$1]##*/}
 	if [[ $3 -eq 0 ]]; then
@@ -315,4 +321,3 @@ if ! passed "$last" rt; then
 	report "$last" rt "$status" "$((SECONDS - start))"
 fi
 [[ $failed -eq 0 ]] || die "$failed builds of prefixes failed"
-rm -rf "$work"

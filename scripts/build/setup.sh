@@ -13,7 +13,7 @@ debian_packages() {
 		linux-perf stress-ng acpica-tools libclang-19-dev
 		dpkg-dev ninja-build meson libglib2.0-dev libpixman-1-dev libcap-ng-dev
 		libattr1-dev libfdt-dev
-		gcc-multilib libcap-dev libnuma-dev liburing-dev)
+		gcc-multilib libcap-dev libnuma-dev liburing-dev ccache)
 	# Debian 12 has a Rust that is new enough under another name.
 	if apt-cache show rustc-web >/dev/null 2>&1; then
 		packages+=(rustc-web rust-web-src rustfmt-web rust-web-clippy)
@@ -54,10 +54,10 @@ fedora=(gcc make patch flex bison bc elfutils-libelf-devel openssl-devel dwarves
 	python3 git curl gnupg2 ShellCheck qemu-system-x86 seabios-bin systemd-udev perf stress-ng
 	acpica-tools clang-devel ninja-build meson glib2-devel pixman-devel libcap-ng-devel libattr-devel
 	libfdt-devel glibc-devel.i686 libgcc.i686 libcap-devel numactl-devel liburing-devel
-	rust cargo rust-src rustfmt clippy)
+	rust cargo rust-src rustfmt clippy ccache)
 arch=(base-devel bc libelf openssl pahole cpio kmod xz rsync perl python git curl gnupg shellcheck
 	qemu-system-x86 seabios systemd perf stress-ng acpica clang ninja meson glib2-devel pixman libcap-ng
-	attr dtc lib32-glibc lib32-gcc-libs libcap numactl liburing rust rust-src)
+	attr dtc lib32-glibc lib32-gcc-libs libcap numactl liburing rust rust-src ccache)
 
 hint() {
 	local like
@@ -74,7 +74,7 @@ hint() {
 check_tools() {
 	local missing=() tool
 	for tool in gcc make patch flex bison bc cpio xz rsync perl python3 git shellcheck \
-		qemu-system-x86_64 ninja perf iasl cargo "$RUST_PREFIX/rustc" "$RUST_PREFIX/rustfmt" \
+		qemu-system-x86_64 ninja perf iasl ccache cargo "$RUST_PREFIX/rustc" "$RUST_PREFIX/rustfmt" \
 		"$RUST_PREFIX/clippy-driver"; do
 		command -v "$tool" >/dev/null || missing+=("$tool")
 	done
