@@ -5,6 +5,8 @@
 command . "$(dirname "$0")/deferred_flush_test.sh" || exit 1
 
 module=$MODULE_DIR/deferred_flush.ko
+# Built with DEBUG=1, if it is beside the other.
+debug_module=$(dirname "$MODULE_DIR")-debug/$(basename "$MODULE_DIR")/deferred_flush.ko
 policy=/sys/kernel/debug/deferred_flush/policy
 stats=/sys/kernel/debug/deferred_flush/stats
 
@@ -27,8 +29,16 @@ check() { # NAME COMMAND...
 	if "$@"; then ktap_test_pass "$name"; else ktap_test_fail "$name"; fi
 }
 
+not() {
+	! "$@"
+}
+
 policy_is() {
 	grep -q "\[$1\]" "$policy"
+}
+
+someone_is_away() {
+	awk 'NR > 1 && $2 == 1 { found = 1 } END { exit !found }' "$stats"
 }
 
 write_fails() { # FILE TEXT
@@ -63,7 +73,7 @@ fuzz_policy() {
 ktap_print_header
 needs_module "$module"
 dmesg >/dev/null 2>&1 || skip_all "no kernel log: CONFIG_PRINTK, or not root"
-ktap_set_plan 22
+ktap_set_plan 25
 
 refuses "policy_out_of_range" policy=3 "policy=3: must be"
 refuses "ceiling_out_of_range" ceiling=4097 "ceiling=4097: must be"
@@ -88,7 +98,19 @@ echo adaptive >"$policy"
 check "policy_can_be_adaptive" policy_is adaptive
 echo off >"$policy"
 check "policy_can_be_switched_off" policy_is off
-check "nobody_is_away_when_off" sh -c "! awk 'NR > 1 && \$2 == 1 { found = 1 } END { exit !found }' $stats"
+check "nobody_is_away_when_off" not someone_is_away
 check "stats_cannot_be_written" write_fails "$stats" 0
 check "unloads" rmmod deferred_flush
+if [ -f "$debug_module" ] && insmod "$debug_module" debug=2; then
+	check "armed_without_a_policy_shows_none" not grep -q '\[' "$policy"
+	check "armed_without_a_policy_nobody_is_away" not someone_is_away
+	echo always >"$policy"
+	check "armed_without_a_policy_it_can_be_chosen" policy_is always
+	rmmod deferred_flush
+else
+	for name in armed_without_a_policy_shows_none armed_without_a_policy_nobody_is_away \
+		armed_without_a_policy_it_can_be_chosen; do
+		ktap_test_skip "$name: no $debug_module"
+	done
+fi
 ktap_finished

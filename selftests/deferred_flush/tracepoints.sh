@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The events of deferred_flush.ko: each appears in a storm, and the module can be unloaded while they
-# are on.
+# The events of deferred_flush.ko: each appears in a storm, and the module can be unloaded, or fail to
+# load, while they are on.
 command . "$(dirname "$0")/deferred_flush_test.sh" || exit 1
 
 module=$MODULE_DIR/deferred_flush.ko
@@ -13,7 +13,7 @@ needs_tools taskset
 needs_tracing
 needs_test_module
 needs_module "$module"
-ktap_set_plan 6
+ktap_set_plan 8
 
 insmod "$module"
 echo >$tracing/trace
@@ -48,5 +48,34 @@ if insmod "$module" && rmmod deferred_flush; then
 	ktap_test_pass "loads_again"
 else
 	ktap_test_fail "loads_again"
+fi
+
+# They come on ahead of what may fail, and their worker with them.
+if ! echo ":mod:deferred_flush" >>$tracing/set_event 2>/dev/null; then
+	ktap_test_skip "on_from_the_start: no events of modules to come"
+	ktap_test_skip "nothing_stays_of_a_failed_load: no events of modules to come"
+	ktap_finished
+fi
+insmod "$module"
+if [ "$(cat $tracing/events/deferred_flush/catch_up/enable)" = 1 ]; then
+	ktap_test_pass "on_from_the_start"
+else
+	ktap_test_fail "on_from_the_start"
+fi
+rmmod deferred_flush
+loaded=0
+for _ in 1 2 3 4 5; do
+	echo ":mod:deferred_flush" >>$tracing/set_event
+	# Refused: see parameters.sh.
+	if insmod "$module" debug=7 2>/dev/null; then
+		loaded=$((loaded + 1))
+		rmmod deferred_flush
+	fi
+done
+sleep 1
+if [ $loaded -eq 0 ] && insmod "$module" && rmmod deferred_flush; then
+	ktap_test_pass "nothing_stays_of_a_failed_load"
+else
+	ktap_test_fail "nothing_stays_of_a_failed_load"
 fi
 ktap_finished
