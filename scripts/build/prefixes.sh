@@ -37,7 +37,7 @@ on_exit() {
 	for ((at = 0; at < ${#pids[@]}; at += 2)); do
 		kill -- "-${pids[$at]}" 2>/dev/null || true
 	done
-	[[ $failed -gt 0 ]] || rm -rf "$work"
+	[[ $failed -gt 0 && $work = "$BUILD/prefixes" ]] || rm -rf "$work"
 }
 trap on_exit EXIT
 
