@@ -86,7 +86,7 @@ gate_locked() { # [VMLINUX [MODULE]...]
 	local files=("$@")
 	[[ $# -gt 0 ]] || files=("$BUILD/kernel/vmlinux" "$BUILD/module/rust/deferred_flush.ko"
 		"$BUILD/module-debug/rust/deferred_flush.ko" "$BUILD"/kernel/drivers/acpi/processor.ko)
-	"$GATES/word.py" "${files[@]}"
+	python3 -B "$GATES/word.py" "${files[@]}"
 }
 
 # Every LOCK there is, one copy of each file.
@@ -94,7 +94,7 @@ control_locked__lock() {
 	local dir count
 	dir=$(scratch locked)
 	gate_locked "$BUILD/kernel/vmlinux" "$BUILD/module/rust/deferred_flush.ko" >"$dir/sites"
-	"$GATES/unlock.py" "$dir" <"$dir/sites"
+	python3 -B "$GATES/unlock.py" "$dir" <"$dir/sites"
 	count=$(grep -c '^locked ' "$dir/sites")
 	fails_for "^error: $count of $count accesses without LOCK" locked "$dir/vmlinux" \
 		"$dir/deferred_flush.ko"

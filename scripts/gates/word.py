@@ -17,6 +17,8 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from disassembly import Instruction, parse
+
 SYMBOL = "deferred_flush_cpu"
 PAGE = 4096
 # Who has a pointer to it from elsewhere, as an argument.
@@ -33,26 +35,10 @@ PROMISES = ["deferred_flush_go_idle", "deferred_flush_leave_kernel"]
 CHANGES = re.compile(r"(add|adc|sub|sbb|and|or|xor|inc|dec|neg|not|bts|btr|btc|xadd|xchg|cmpxchg|"
                      r"cmpxchg8b|cmpxchg16b|shl|shr|sal|sar|rol|ror|rcl|rcr|shld|shrd)[bwlq]?$")
 STORES = re.compile(r"(v?mov\w*|set\w+|stos\w*|movs[bwlq])$")
-PREFIXES = {"lock", "rep", "repz", "repnz", "data16", "addr32", "cs", "ds", "es", "ss", "notrack",
-            "bnd", "xacquire", "xrelease", "rex.W"}
 FUNCTION = re.compile(r"^[0-9a-f]+ <(.+)>:$")
-LINE = re.compile(r"^ *([0-9a-f]+):\t([^\t#]*?) *(?:# ([0-9a-f]+).*?)?(?:\t([0-9a-f]+): (.*))?$")
 MEMORY = re.compile(r"^(?:%([a-z]s):)?(-?0x[0-9a-f]+)?(?:\((%\w+)?(?:,(%\w+))?(?:,\d)?\))?$")
 CLOBBERED = ["rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11"]
 LEGACY = {"a": "rax", "b": "rbx", "c": "rcx", "d": "rdx"}
-
-
-@dataclass
-class Instruction:
-    """One instruction; target is the address that its operand has relative to it."""
-    address: int
-    text: str
-    mnemonic: str
-    operands: list[str]
-    locked: bool
-    target: int | None
-    end: int = 0
-    relocation: tuple[int, str] | None = None
 
 
 @dataclass
@@ -61,28 +47,6 @@ class Function:
     section: str
     name: str
     code: list[Instruction] = field(default_factory=list)
-
-
-def split(operands: str) -> list[str]:
-    """The operands, at the commas that are in no parentheses."""
-    return re.split(r",(?![^(]*\))", operands) if operands else []
-
-
-def parse(line: str) -> Instruction | None:
-    """The instruction in a line of objdump -drw."""
-    match = LINE.match(line)
-    if not match or not match[2]:
-        return None
-    words = match[2].split(None)
-    locked = False
-    while words and words[0] in PREFIXES:
-        locked |= words[0] == "lock"
-        words = words[1:]
-    if not words:
-        return None
-    relocation = (int(match[4], 16), match[5]) if match[4] else None
-    return Instruction(int(match[1], 16), match[2], words[0], split(words[1]) if words[1:] else [],
-                       locked, int(match[3], 16) if match[3] else None, relocation=relocation)
 
 
 def functions(path: str, hints: list[str] | None) -> Iterator[Function]:
