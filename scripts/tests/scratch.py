@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(TOP / "scripts/lib"))
+sys.path[:0] = [str(TOP / "scripts/lib"), str(TOP / "scripts/gates")]
 
 # Does what kernel.sh expects of Kbuild; SECONDS makes it slow.
 MAKE = """\
