@@ -62,7 +62,7 @@ class Walk:
         self.waiting: dict[int, set[Node]] = defaultdict(set)
         self.returned: set[int] = set()
         self.left: set[int] = set()
-        self.todo: deque[Node] = deque()
+        self.pending: deque[Node] = deque()
         self.node: Node | None = None
 
     # --- results
@@ -109,12 +109,12 @@ class Walk:
         """Go on there, some time."""
         if (address, frame) not in self.before:
             self.before[address, frame] = self.node
-            self.todo.append((address, frame))
+            self.pending.append((address, frame))
 
     def run(self) -> None:
         """All that can be reached."""
-        while self.todo:
-            self.node = self.todo.popleft()
+        while self.pending:
+            self.node = self.pending.popleft()
             self.visit(*self.node)
         self.node = None
 
