@@ -140,15 +140,16 @@ impl Target for Catcher {
 ///
 /// # Safety
 ///
-/// - Preemption is disabled until the caller has asked every online CPU for its promise, and
-///   interrupted those that gave none.
+/// - Preemption is disabled.
+/// - The caller asks every other online CPU for its promise, interrupts those that give none, and
+///   catches this one up.
 /// - `[start, end)` is mapped by PTEs that have been changed: at canonical addresses, unless it is
 ///   of more than [`MAX_PAGES`] pages.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn deferred_flush_begin(start: c_ulong, end: c_ulong) -> u64 {
     // SAFETY: Preemption is disabled, in the kernel proper.
     let mut this = unsafe { ThisCpu::assume() };
-    // SAFETY: By the second safety requirement.
+    // SAFETY: By the last safety requirement.
     let range = unsafe { PageRange::new(start, end) };
 
     this.add(this_cpu::FLUSHES, 1);

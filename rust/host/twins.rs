@@ -38,6 +38,13 @@ const TWINS: &[Twin] = &[
         fails: &[("c_two_flushes", DEFERRED)],
     },
     Twin {
+        name: "relies_on_a_closed_promise",
+        file: "word.rs",
+        right: "if !seen.is_open()",
+        wrong: "if !seen.is_away()",
+        fails: &[("c_two_flushes", DEFERRED)],
+    },
+    Twin {
         name: "does_not_judge_anew",
         file: "word.rs",
         right: "Err(now) => seen = State(now)",

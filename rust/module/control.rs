@@ -59,7 +59,7 @@ pub(crate) struct Files {
 impl Files {
     /// Registers, and creates `policy` (read and write) and `stats` (read only).
     ///
-    /// `EBUSY`: another module is registered, or a kprobe sits on an entry hook. `EOPNOTSUPP`: not
+    /// `EBUSY`: another module is registered, or a breakpoint sits on an entry hook. `EOPNOTSUPP`: not
     /// on this machine.
     pub(crate) fn new(settings: &Settings) -> Result<Pin<KBox<Self>>> {
         let control = Control::new(settings)?;

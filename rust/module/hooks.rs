@@ -33,14 +33,14 @@ static WAIT_CEILING: AtomicU64 = AtomicU64::new(0);
 /// # Safety
 ///
 /// - `word` points to `deferred_flush_cpu.state` of `cpu`.
-/// - `gen` is what `begin()` returned, and preemption has been disabled since.
+/// - Preemption is disabled. `gen` is what `begin()` returned, and that shootdown is not over.
 unsafe extern "C" fn defer(cpu: c_uint, word: *mut u64, gen: u64) -> bool {
     // SAFETY: By the second safety requirement.
     let pinned = unsafe { Pinned::assume() };
     // SAFETY: Static per-CPU variables stay valid. All write it atomically, or only from that CPU
     // while it has given no promise. And `Promise` has the layout of `u64`.
     let promise = unsafe { &*word.cast::<Promise>() };
-    // SAFETY: By the second safety requirement, this shootdown has begun and is not over.
+    // SAFETY: By the second safety requirement.
     let shootdown = unsafe { Shootdown::borrow_raw(gen) };
 
     match shootdown.ask(promise) {
@@ -186,7 +186,7 @@ impl Registration {
 
     /// Makes `policy` the one by which CPUs promise.
     ///
-    /// `EBUSY`: a kprobe sits on an entry hook. The policy is `off` then.
+    /// `EBUSY`: a breakpoint sits on an entry hook. The policy is `off` then.
     pub(crate) fn apply(&mut self, policy: Policy) -> Result {
         // Also between two that promise: a CPU that has to ask writes what it finds.
         ffi::disarm();
@@ -207,7 +207,7 @@ impl Registration {
 
     /// Arms the hooks, where no CPU promises until [`Self::apply`] says so.
     ///
-    /// `EBUSY`: a kprobe sits on one of them.
+    /// `EBUSY`: a breakpoint sits on one of them.
     pub(crate) fn arm(&mut self) -> Result {
         ffi::arm()
     }

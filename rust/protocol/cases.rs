@@ -7,7 +7,7 @@ use super::engine::{FlushPage, Flushed, Tlb};
 use super::policy::Policy;
 use super::range::{Page, PageRange, PAGE_SIZE};
 use super::user::{Flush, Limits, Range, Recorded};
-use super::word::{State, Verdict, AWAY, GEN_SHIFT, WORK};
+use super::word::{State, Verdict, AWAY, CLOSED, GEN_SHIFT, WORK};
 
 /// The `count` pages from the page number `first` on.
 pub fn pages(first: u32, count: u16) -> Option<PageRange> {
@@ -27,16 +27,18 @@ const fn state(bits: u64, gen: u64) -> State {
 pub struct Meaning {
     pub state: State,
     pub away: bool,
+    pub open: bool,
     pub work: bool,
     pub flushed: bool,
     pub gen: u64,
 }
 
-/// The four states of `arch/x86/include/asm/deferred_flush.h`.
+/// The states of `arch/x86/include/asm/deferred_flush.h`.
 pub const MEANINGS: &[Meaning] = &[
     Meaning {
         state: state(0, 0),
         away: false,
+        open: false,
         work: false,
         flushed: false,
         gen: 0,
@@ -44,6 +46,7 @@ pub const MEANINGS: &[Meaning] = &[
     Meaning {
         state: state(AWAY, 0),
         away: true,
+        open: true,
         work: false,
         flushed: false,
         gen: 0,
@@ -51,6 +54,15 @@ pub const MEANINGS: &[Meaning] = &[
     Meaning {
         state: state(AWAY | WORK, 3),
         away: true,
+        open: true,
+        work: true,
+        flushed: false,
+        gen: 3,
+    },
+    Meaning {
+        state: state(AWAY | WORK | CLOSED, 3),
+        away: true,
+        open: false,
         work: true,
         flushed: false,
         gen: 3,
@@ -58,6 +70,7 @@ pub const MEANINGS: &[Meaning] = &[
     Meaning {
         state: state(WORK, 3),
         away: false,
+        open: false,
         work: true,
         flushed: true,
         gen: 3,
@@ -98,6 +111,17 @@ pub const ASKED: &[Asked] = &[
         before: state(AWAY | WORK, ASKED_FOR + 1),
         verdict: Verdict::Deferred,
         after: state(AWAY | WORK, ASKED_FOR + 1),
+    },
+    // About to be kept, even if for a later flush.
+    Asked {
+        before: state(AWAY | WORK | CLOSED, ASKED_FOR - 1),
+        verdict: Verdict::Ipi,
+        after: state(AWAY | WORK | CLOSED, ASKED_FOR - 1),
+    },
+    Asked {
+        before: state(AWAY | WORK | CLOSED, ASKED_FOR + 1),
+        verdict: Verdict::Ipi,
+        after: state(AWAY | WORK | CLOSED, ASKED_FOR + 1),
     },
     // Taken back by the entry code: the promise is gone, the work is not lost.
     Asked {

@@ -120,8 +120,8 @@ impl Engine {
 
     /// The generation to catch up to.
     ///
-    /// To be read before the flush: a flush that begins in between has a larger generation and did
-    /// not see the promise of this CPU, or makes the CMPXCHG that ends the promise fail.
+    /// To be read before the flush: a flush that begins in between has a larger generation, and did
+    /// not see an open promise of this CPU.
     #[inline(always)]
     pub fn generation(&self) -> u64 {
         // Acquire: the PTEs of this generation are visible to the walks behind it. Pairs with (a).

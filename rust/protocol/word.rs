@@ -10,8 +10,10 @@ use super::atomic::{AtomicU64, Ordering};
 pub const AWAY: u64 = 1 << 0;
 /// A flush relied on the promise.
 pub const WORK: u64 = 1 << 1;
-/// The generation of that flush is in the bits from here up: 62 of them never wrap.
-pub const GEN_SHIFT: u32 = 2;
+/// The CPU has begun to catch up: too late to rely on it.
+pub const CLOSED: u64 = 1 << 2;
+/// The generation of that flush is in the bits from here up: 61 of them never wrap.
+pub const GEN_SHIFT: u32 = 3;
 
 /// What was in a [`Promise`] when it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +30,12 @@ impl State {
     #[inline(always)]
     pub const fn is_away(self) -> bool {
         self.0 & AWAY != 0
+    }
+
+    /// Whether a flush may rely on one.
+    #[inline(always)]
+    pub const fn is_open(self) -> bool {
+        self.0 & (AWAY | CLOSED) == AWAY
     }
 
     /// Whether a flush relied on one.
@@ -93,7 +101,7 @@ impl Promise {
         &self.0
     }
 
-    /// Relies on the promise for the flush of generation `gen`, if there is one.
+    /// Relies on the promise for the flush of generation `gen`, if there is one to rely on.
     ///
     /// The caller has `gen` from [`Engine::begin`], which is barrier (a).
     ///
@@ -102,10 +110,10 @@ impl Promise {
         let mut seen = self.state();
 
         loop {
-            if !seen.is_away() {
+            if !seen.is_open() {
                 return Verdict::Ipi;
             }
-            // A later flush found the promise, and this CPU found it still there after (a): the
+            // A later flush found the promise, and this CPU found it still open after (a): the
             // catch-up is yet to come, and covers this flush as well.
             if seen.generation() >= gen {
                 return Verdict::Deferred;
@@ -144,6 +152,7 @@ mod tests {
     fn work_without_a_promise_means_flushed() {
         for case in cases::MEANINGS {
             assert_eq!(case.state.is_away(), case.away);
+            assert_eq!(case.state.is_open(), case.open);
             assert_eq!(case.state.has_work(), case.work);
             assert_eq!(case.state.is_flushed(), case.flushed);
             assert_eq!(case.state.generation(), case.gen);

@@ -390,8 +390,8 @@ TEST_F_TIMEOUT(vfree_coherence, unmap_aliases_completes_earlier_flushes, 120)
 		ASSERT_EQ(0, ioctl(self->fd, TEST_UNMAP_ALIASES));
 		if (!flushes && now_ms() > end)
 			SKIP(return, "nothing is deferred");
-		/* Each is sent to this CPU, and was left to all others. */
-		if (!flushes || sent != flushes)
+		/* It was left to all others. */
+		if (!flushes || sent)
 			continue;
 		self->rounds++;
 		self->stale += caught_up(other) == before;

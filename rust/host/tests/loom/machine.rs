@@ -6,7 +6,7 @@ use code::cases;
 use code::catch_up::Target;
 use code::engine::{Engine, FlushPage, Flushed, Tlb};
 use code::range::{Page, PageRange, PAGE_SIZE};
-use code::word::{Promise, State, Verdict, AWAY, WORK};
+use code::word::{Promise, State, Verdict, AWAY, CLOSED, WORK};
 use loom::sync::atomic::{fence, AtomicU64, Ordering};
 use loom::sync::Arc;
 
@@ -32,8 +32,10 @@ struct Machine {
 enum Poke {
     /// As a flush of the page of the text.
     Generation,
-    /// Broken: is content with WORK that somebody else has left.
+    /// Is content with WORK that somebody else has left.
     FindsWork,
+    /// Broken: even if the promise is closed.
+    FindsClosed,
 }
 
 impl Machine {
@@ -72,7 +74,7 @@ impl Machine {
         let mut seen = word.load(Ordering::Relaxed);
 
         loop {
-            if seen & AWAY == 0 {
+            if seen & AWAY == 0 || seen & CLOSED != 0 && poke == Poke::FindsWork {
                 return Verdict::Ipi;
             }
             if seen & WORK != 0 {
@@ -112,8 +114,12 @@ enum Bug {
     None,
     /// The load and the store of an operation without LOCK.
     NoLock,
-    /// Flushes, and then ends the promise without looking again.
-    FlushThenStore,
+    /// Flushes, and then ends a promise on which others may rely meanwhile.
+    NotClosed,
+    /// Closes the promise behind the flush.
+    ClosedLate,
+    /// Tests one value of the word, and expects another.
+    TwoLoads,
     /// Ends the promise, and then flushes.
     StoreThenFlush,
     /// Ends the promise without flushing.
@@ -216,7 +222,6 @@ impl<'a> Cpu<'a> {
         let state = State::new(self.state());
 
         machine.engine.catch_up(state, self);
-        self.serialize();
         if State::new(self.state()).is_flushed() {
             self.place_for_an_nmi();
             self.set_state(0);
@@ -225,31 +230,50 @@ impl<'a> Cpu<'a> {
 
     /// `deferred_flush_take_back()` there, line by line.
     fn take_back(&mut self) {
-        loop {
-            let old = match self.bug {
-                Bug::StoreThenFlush => self.word().swap(0, Ordering::SeqCst),
-                _ => self.state(),
-            };
+        let mut old = self.state();
 
-            self.place_for_an_nmi();
-            if old & WORK != 0 && self.bug != Bug::NoFlush {
+        self.place_for_an_nmi();
+        if self.bug == Bug::StoreThenFlush {
+            old = self.word().swap(0, Ordering::SeqCst);
+        }
+        if old & AWAY == 0 {
+            if old & WORK != 0 {
                 self.catch_up();
             }
-            if old & AWAY == 0 {
-                return;
-            }
-            self.place_for_an_nmi();
-            if self.bug == Bug::FlushThenStore {
-                return self.set_state(0);
+            return;
+        }
+        if old & WORK == 0 {
+            if self.bug == Bug::TwoLoads {
+                // Of two loads in a row, loom lets nobody come in between.
+                old = self.word().fetch_or(0, Ordering::SeqCst);
             }
             // (c)
             let ended = self
                 .word()
                 .compare_exchange(old, 0, Ordering::SeqCst, Ordering::Relaxed);
+
             if ended.is_ok() || self.bug == Bug::StoreThenFlush {
                 return;
             }
         }
+        self.place_for_an_nmi();
+        if !matches!(
+            self.bug,
+            Bug::NotClosed | Bug::ClosedLate | Bug::StoreThenFlush
+        ) {
+            // (c)
+            self.word().fetch_or(CLOSED, Ordering::SeqCst);
+        }
+        self.place_for_an_nmi();
+        if self.bug != Bug::NoFlush {
+            self.catch_up();
+            self.serialize();
+        }
+        if self.bug == Bug::ClosedLate {
+            self.word().fetch_or(CLOSED, Ordering::SeqCst);
+        }
+        self.place_for_an_nmi();
+        self.set_state(0);
     }
 
     /// `DEFERRED_FLUSH_TAKE_BACK` of `arch/x86/entry/calling.h`.

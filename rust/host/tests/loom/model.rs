@@ -116,8 +116,9 @@ fn run(case: Case) -> bool {
                 "old text after a poke that was deferred"
             );
         }
-        // The others send their IPI and wait: after that, nothing may be stale.
+        // The others send their IPI and wait: after that, nothing may be stale. It ends by IRET.
         cpu.catch_up();
+        cpu.serialize();
         for (page, _) in verdicts {
             assert_eq!(cpu.entries[page], NEW, "the IPI left a stale translation");
         }
