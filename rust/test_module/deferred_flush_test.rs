@@ -348,11 +348,15 @@ fn remap(value: u64, small: bool) -> Result<isize> {
             return Ok(tries as isize);
         }
         others.push(area, GFP_KERNEL)?;
-        // The purge is done by a worker.
-        fsleep(Delta::from_millis(2));
+        wait_for_purge(others.len());
     }
     ADDR.store(0, Ordering::Relaxed);
     Err(EAGAIN)
+}
+
+/// Waits for the worker that purges addresses: longer after more tries, as it may not get a CPU.
+fn wait_for_purge(tries: usize) {
+    fsleep(Delta::from_millis(if tries < 32 { 2 } else { 30 }));
 }
 
 /// The address of the area.

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0
 # Boot a kernel with virtme-ng, run one command in it as root, and judge the guest.
 # Usage: boot.sh --out DIR [--kernel LINK] [--cpus N] [--memory SIZE] [--append ARGS]
-#        [--timeout SECONDS] [--qemu stock|sticky] [--qemu-opts OPTS] [--allow-stale]
+#        [--timeout SECONDS] [--qemu stock|mended|sticky] [--qemu-opts OPTS] [--allow-stale]
 #        -- COMMAND [ARG]...
 # DIR gets console, dmesg, output and status. The command sees it as $OUT, and may write there.
-# sticky (also by QEMU=sticky) is build/qemu, whose TLB forgets nothing; its report is DIR/tlb.
+# sticky (also by QEMU=sticky) is build/qemu, whose TLB forgets nothing; its report is DIR/tlb. mended
+# is stock without its stale INT3s: KVM, or build/qemu with the TLB of stock TCG, and no PCIDs.
 # DIR/retries is there if it had to be booted again, with the number of retries; DIR/cpus if there was
 # no end, with what the CPUs did a few seconds before they were ended.
 # Settings: QEMU=stock|sticky, ACCEL=kvm|tcg, QEMU_FIRMWARE=DIR, and those that the guest gets (below)
@@ -44,6 +45,7 @@ accel=()
 machine=()
 case $qemu in
 stock) ;;
+mended) [[ -x $BUILD/qemu/qemu-system-x86_64 ]] || die "no build/qemu: run make qemu" ;;
 sticky)
 	[[ -x $BUILD/qemu/qemu-system-x86_64 ]] || die "no build/qemu: run make qemu"
 	machine=(--qemu "$BUILD/qemu/qemu-system-x86_64")
@@ -52,7 +54,7 @@ sticky)
 		qemu_opts+=" -global max-x86_64-cpu.x-$property"
 	done
 	;;
-*) die "QEMU=$qemu: must be stock or sticky" ;;
+*) die "QEMU=$qemu: must be stock, mended or sticky" ;;
 esac
 
 # TCG is asked for where results are compared, or instructions counted.
@@ -61,6 +63,10 @@ if [[ $qemu = sticky || ${ACCEL:-} = tcg ]]; then
 elif [[ $(setpriv --pdeathsig TERM "$TOP/scripts/boot/accel.sh" "$image") != kvm ]]; then
 	[[ ${ACCEL:-} != kvm ]] || die "ACCEL=kvm: KVM does not boot this kernel here"
 	accel=(--disable-kvm)
+fi
+if [[ $qemu = mended && ${#accel[@]} -gt 0 ]]; then
+	machine=(--qemu "$BUILD/qemu/qemu-system-x86_64")
+	qemu_opts+="$(firmware) -global max-x86_64-cpu.pcid=off -global max-x86_64-cpu.invpcid=off"
 fi
 
 # The guest runs a file, not a command line: nothing has to survive its quoting.

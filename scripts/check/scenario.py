@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 LEVELS = ("check", "rotate", "all")
-MACHINES = ("stock", "sticky")
+MACHINES = ("stock", "mended", "sticky")
 KERNELS = {
     # kernel: (link in build/, its modules)
     "patched": ("kernel", "module/rust"),
@@ -98,7 +98,7 @@ class Scenario:
         found = {name for name in self.inputs if name in ARTIFACTS}
         if self.guest:
             found |= {{"patched": "kernel"}.get(self.kernel, self.kernel), "modules"}
-            if self.machine == "sticky":
+            if self.machine != "stock":
                 found.add("qemu")
         return found | {"setup"}
 

@@ -183,6 +183,34 @@ class Firmware(BootCase):
                          output)
 
 
+class Mended(BootCase):
+    """Stock, but for the emulator's stale INT3s."""
+
+    def command(self, accel: str) -> str:
+        """How vng is called where KVM does or does not work."""
+        (self.top / "scripts/boot/accel.sh").unlink()
+        self.stub("accel.sh", f"echo {accel}", self.top / "scripts/boot")
+        self.stub("qemu-system-x86_64", "", self.build / "qemu")
+        folder = self.dir / "firmware"
+        folder.mkdir()
+        (folder / "bios-256k.bin").touch()
+        rc, output = self.boot("--qemu", "mended", QEMU_FIRMWARE=str(folder))
+        self.assertEqual(0, rc, output)
+        return self.commands()[-1]
+
+    def test_kvm(self) -> None:
+        self.assertNotIn("--qemu", self.command("kvm"))
+
+    def test_its_tlb_is_not_kept(self) -> None:
+        command = self.command("tcg")
+        self.assertIn(f"--qemu {self.build}/qemu/qemu-system-x86_64", command)
+        self.assertIn("pcid=off", command)
+        self.assertNotIn("keep", command)
+
+    def test_not_built(self) -> None:
+        self.assertEqual((1, "error: no build/qemu: run make qemu\n"), self.boot("--qemu", "mended"))
+
+
 @unittest.skipUnless(os.access("/dev/kvm", os.W_OK), "no /dev/kvm that can be written")
 class Accel(BootCase):
     """KVM is used where it boots the kernel."""

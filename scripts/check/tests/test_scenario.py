@@ -177,6 +177,8 @@ class Choice(unittest.TestCase):
     def test_artifacts_in_order(self):
         guest = scenario("g", machine="sticky", kernel="patched")
         self.assertEqual(artifacts([guest]), ["setup", "kernel", "modules", "qemu"])
+        guest = scenario("m", machine="mended", kernel="patched")
+        self.assertEqual(artifacts([guest]), ["setup", "kernel", "modules", "qemu"])
         self.assertEqual(artifacts([scenario("h", inputs=["rust"])]), ["setup"])
         self.assertEqual(artifacts([scenario("k", inputs=["machine"], format="ktap")]),
                          ["setup", "kernel", "machine"])
