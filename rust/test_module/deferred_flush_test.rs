@@ -5,6 +5,7 @@
 //! For the selftests; knows nothing of `deferred_flush.ko`. The interface is in `uapi.h`.
 
 use core::alloc::Layout;
+use core::mem::replace;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use kernel::alloc::allocator::Vmalloc;
@@ -289,10 +290,18 @@ fn new_area(value: u64) -> Result<VVec<u64>> {
     Ok(VVec::from_elem(value, AREA_PAGES * PAGE / 8, GFP_KERNEL)?)
 }
 
+/// Maps an area at an address that this CPU is given again when it has been freed.
 fn map(value: u64) -> Result {
     let mut slot = AREA.lock();
-    let area = new_area(value)?;
+    let mut others = KVec::with_capacity(MAX_TRIES as usize, GFP_KERNEL)?;
+    let mut area = new_area(value)?;
 
+    // SAFETY: Has no preconditions.
+    while unsafe { !c::deferred_flush_test_comes_back(area.as_ptr() as usize) }
+        && others.len() < MAX_TRIES as usize
+    {
+        others.push(replace(&mut area, new_area(value)?), GFP_KERNEL)?;
+    }
     ADDR.store(area.as_ptr() as usize, Ordering::Release);
     *slot = Some(area);
     Ok(())
@@ -348,15 +357,11 @@ fn remap(value: u64, small: bool) -> Result<isize> {
             return Ok(tries as isize);
         }
         others.push(area, GFP_KERNEL)?;
-        wait_for_purge(others.len());
+        // The purge is done by a worker.
+        fsleep(Delta::from_millis(2));
     }
     ADDR.store(0, Ordering::Relaxed);
     Err(EAGAIN)
-}
-
-/// Waits for the worker that purges addresses: longer after more tries, as it may not get a CPU.
-fn wait_for_purge(tries: usize) {
-    fsleep(Delta::from_millis(if tries < 32 { 2 } else { 30 }));
 }
 
 /// The address of the area.

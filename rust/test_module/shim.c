@@ -294,6 +294,18 @@ bool deferred_flush_test_is_giga(unsigned long addr)
 	return lookup_address(addr, &level) && level == PG_LEVEL_1G;
 }
 
+/*
+ * Will this CPU be given the address again, once it has been purged?  It is kept
+ * in the pool of its node of mm/vmalloc.c then, and a CPU allocates from one.
+ */
+bool deferred_flush_test_comes_back(unsigned long addr)
+{
+	/* nr_vmap_nodes and vmap_zone_size there. */
+	unsigned int nodes = clamp(num_possible_cpus(), 1U, 128U);
+
+	return addr / (16 * PAGE_SIZE) % nodes == raw_smp_processor_id() % nodes;
+}
+
 /* What is freed lazily by now, and flushes at once: never deferred. */
 void deferred_flush_test_purge_small(void)
 {

@@ -22,6 +22,7 @@ void deferred_flush_test_probe_timer(u64 *addr, u64 us);
 int deferred_flush_test_probe_nmi(unsigned int cpu, u64 *addr);
 int deferred_flush_test_probe_ipi(unsigned int cpu, u64 *addr);
 bool deferred_flush_test_probe_done(u64 *value);
+bool deferred_flush_test_comes_back(unsigned long addr);
 int deferred_flush_test_purge(void);
 void deferred_flush_test_purge_small(void);
 void deferred_flush_test_write_everywhere(void);

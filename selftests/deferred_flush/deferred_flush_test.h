@@ -136,6 +136,25 @@ static inline int pin_to(int cpu)
 	return pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
 }
 
+/*
+ * Maps an area at an address that this CPU is given again when it has been freed.
+ * vmalloc keeps free addresses in pools, where others of this size may come first:
+ * its shrinker empties them.
+ */
+static inline int map_anew(int fd, const uint64_t *value)
+{
+	int caches = open("/proc/sys/vm/drop_caches", O_WRONLY);
+
+	/* Into the pools, what is freed lazily. */
+	ioctl(fd, TEST_UNMAP_ALIASES);
+	/* 2: what has a shrinker; 4: without a word. */
+	if (caches >= 0 && write(caches, "6", 1) != 1)
+		perror("drop_caches");
+	if (caches >= 0)
+		close(caches);
+	return ioctl(fd, TEST_MAP, value);
+}
+
 /* The first CPU of nohz_full=, which has no tick while it runs one thread; -1 if there is none. */
 static inline int tickless_cpu(void)
 {

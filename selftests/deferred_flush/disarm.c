@@ -59,7 +59,7 @@ TEST(who_is_behind_sees_the_new_mapping)
 	ASSERT_TRUE(start_other(&other, fd, cpus[1]));
 	ASSERT_EQ(0, pthread_create(&spins, NULL, spinner, (void *)(intptr_t)cpus[1]));
 	ASSERT_EQ(0, pin_to(cpus[0]));
-	ASSERT_EQ(0, ioctl(fd, TEST_MAP, &value));
+	ASSERT_EQ(0, map_anew(fd, &value));
 
 	for (delay = 0; delay < MAX_DELAY_MS; delay += STEP_MS) {
 		ASSERT_TRUE(set_policy("always"));
@@ -69,7 +69,7 @@ TEST(who_is_behind_sees_the_new_mapping)
 		value++;
 		if (ioctl(fd, TEST_REMAP, &value) <= 0) {
 			/* The address went to somebody else. */
-			ASSERT_EQ(0, ioctl(fd, TEST_MAP, &value));
+			ASSERT_EQ(0, map_anew(fd, &value));
 			continue;
 		}
 		ASSERT_EQ(0, pthread_create(&switches, NULL, switch_off, &done));

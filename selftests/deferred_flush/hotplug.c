@@ -77,7 +77,8 @@ TEST_F_TIMEOUT(hotplug, a_cpu_that_was_offline_sees_the_new_mapping, 120)
 	int rounds = 0, stale = 0;
 
 	while (now_ms() < end || rounds < MIN_ROUNDS) {
-		ASSERT_EQ(0, ioctl(self->fd, TEST_MAP, &value));
+		ASSERT_EQ(0, pin_to(self->cpus[0]));
+		ASSERT_EQ(0, map_anew(self->fd, &value));
 		ASSERT_EQ(0, pin_to(self->cpu));
 		ASSERT_EQ(0, ioctl(self->fd, TEST_READ, &seen));
 		ASSERT_EQ(0, pin_to(self->cpus[0]));

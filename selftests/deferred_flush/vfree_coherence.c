@@ -87,7 +87,8 @@ FIXTURE_SETUP(vfree_coherence)
 	self->stale = 0;
 	self->rounds = 0;
 	self->rounds_small = 0;
-	ASSERT_EQ(0, ioctl(self->fd, TEST_MAP, &self->value));
+	ASSERT_EQ(0, pin_to(self->cpus[0]));
+	ASSERT_EQ(0, map_anew(self->fd, &self->value));
 
 	if (variant->idle)
 		ASSERT_EQ(0, pipe(reader_wake));
@@ -97,7 +98,6 @@ FIXTURE_SETUP(vfree_coherence)
 	reader_adds.does = sleep_and_read;
 	ASSERT_EQ(0, start_reader(&self->thread, self->fd, self->cpus[1]));
 	self->running = true;
-	ASSERT_EQ(0, pin_to(self->cpus[0]));
 }
 
 /* hand_over(), also to a reader that sleeps, and until one that will has fallen asleep. */
@@ -138,7 +138,7 @@ static bool remap(FIXTURE_DATA(vfree_coherence) *self)
 		  &self->value) > 0)
 		return true;
 	/* The address went to somebody else, and the area is gone. */
-	ioctl(self->fd, TEST_MAP, &self->value);
+	map_anew(self->fd, &self->value);
 	return false;
 }
 
