@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Write the commits of a git tree that make tree has made back to patches/, and check them:
-# checkpatch, and each prefix that has changed is built with the option on and off. patches/ only
-# changes if all is well.
+# checkpatch, and each prefix that has changed is built (Linux with the option on and off). patches/
+# only changes if all is well.
 # Usage: series.sh [--no-build]   --no-build: leave out the prefixes
 # Settings: TREE=    the tree; default: build/tree-linux or build/tree-qemu
-#           SERIES=  linux (default) or qemu, whose prefixes are not built
+#           SERIES=  linux (default) or qemu
 # Exit:  0; 1 with one error that says what to do; 2 for wrong settings.
 set -euo pipefail
 . "$(dirname "$0")/lib/lib.sh"
@@ -85,7 +85,9 @@ if ! attempt "$gate --strict" "$TOP/scripts/gates.sh" "$gate" "$new" "$tree"; th
 	die "$(sed -n 's/^error: //p' "$LOG" | tail -n 1): git rebase -i $BASE in $tree, and mend it"
 fi
 tail -n 1 "$LOG"
-if [[ -n $build && $project = linux ]]; then
+if [[ -n $build && $project = qemu ]]; then
+	"$TOP/scripts/build/prefixes-qemu.sh" "$new"
+elif [[ -n $build ]]; then
 	# As far as the series has not changed, what it was built with before is there.
 	"$TOP/scripts/build/kernel.sh"
 	"$TOP/scripts/build/prefixes.sh" "$new"

@@ -15,9 +15,6 @@ mapfile -t patches < <(series "$TOP/patches/qemu-$QEMU_SERIES")
 [[ ${#patches[@]} -gt 0 ]] || die "no patches in patches/qemu-$QEMU_SERIES"
 find_source
 
-options=(--target-list=x86_64-softmmu --without-default-features --enable-tcg --enable-system
-	--enable-virtfs --enable-attr --enable-cap-ng --enable-fdt=system --disable-blobs
-	--disable-install-blobs --disable-werror --disable-docs --disable-tools)
 out=$CACHE/qemu-$source_key-$({
 	series_diff "${patches[@]}"
 	echo "${options[@]}"

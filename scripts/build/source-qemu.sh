@@ -78,3 +78,8 @@ unpack() {
 release_of() {
 	echo "QEMU $(cat "$1/VERSION")"
 }
+
+# Of its configure.
+options=(--target-list=x86_64-softmmu --without-default-features --enable-tcg --enable-system
+	--enable-virtfs --enable-attr --enable-cap-ng --enable-fdt=system --disable-blobs
+	--disable-install-blobs --disable-werror --disable-docs --disable-tools)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# The gate that builds every prefix of the series. The work is done by ../build/prefixes.sh.
+# The gates that build every prefix of a series. The work is done by ../build/prefixes*.sh.
 
 gate_series() { # [PATCHES [SOURCE]]
 	"$TOP/scripts/build/prefixes.sh" "$@"
@@ -138,4 +138,41 @@ control_series__memory() {
 		[[ $rc -eq 1 ]] || die "it does not fail"
 		grep '^error: 7 builds of prefixes failed' "$dir/out"
 	done
+}
+
+# --- QEMU's
+gate_series_qemu() { # [PATCHES]
+	"$TOP/scripts/build/prefixes-qemu.sh" "$@"
+}
+
+# The interface of QEMU's configure, as far as it is used here. A fault for which the next patch makes
+# up, and a warning.
+control_series_qemu__faults() {
+	local dir last
+	dir=$(scratch series-qemu)
+	mkdir -p "$dir/source/softmmu" "$dir/patches"
+	echo 7.2.0 >"$dir/source/VERSION"
+	cat >"$dir/source/configure" <<-'END'
+		#!/bin/sh
+		for option; do [ "$option" != --enable-werror ] || werror=-Werror; done
+		printf 'rule cc\n command = gcc -Wall %s -o $out $in\n' "$werror" >build.ninja
+		echo 'build qemu-system-x86_64: cc ../src/main.c' >>build.ninja
+	END
+	chmod +x "$dir/source/configure"
+	echo "int main(void) { return 0; }" >"$dir/source/main.c"
+	echo "int planted(void); int main(void) { return planted(); }" >"$dir/undefined"
+	{ cat "$dir/undefined"; echo "int planted(void) { return 0; }"; } >"$dir/defined"
+	{ cat "$dir/defined"; echo "static void unused(void) { }"; } >"$dir/warning"
+	as_patch 0001-undefined main.c "$dir/source/main.c" "$dir/undefined"
+	as_patch 0002-defined main.c "$dir/undefined" "$dir/defined"
+	as_patch 0003-warning main.c "$dir/defined" "$dir/warning"
+	export BUILD=$dir/build SERIES_MEMO=$dir/memo QEMU_SRC=$dir/source
+	fails_for 'does not build with 0001-undefined.patch as its last' series-qemu "$dir/patches"
+	as_patch 0001-undefined main.c "$dir/source/main.c" "$dir/defined"
+	rm "$dir/patches/0002-defined.patch"
+	fails_for 'does not build with 0003-warning.patch as its last' series-qemu "$dir/patches"
+	rm "$dir/patches/0003-warning.patch"
+	last=$(passes series-qemu "$dir/patches" | tail -n 1)
+	[[ $last = "1 of 1 prefixes"* ]] || die "what has passed is built again: $last"
+	[[ -z $(find "$dir/build" -name main.c) ]] || die "it leaves a source"
 }

@@ -91,7 +91,7 @@ class SeriesCase(scratch.ScratchCase):
                 {"base": "CONFIG_RUST=y\n"}.get(config, "CONFIG_X86_DEFERRED_FLUSH=y\n"))
         (self.top / "scripts/gates/checkpatch-allow.txt").write_text("")
         # What they say is another test's.
-        for name in ("build/kernel.sh", "build/prefixes.sh"):
+        for name in ("build/kernel.sh", "build/prefixes.sh", "build/prefixes-qemu.sh"):
             self.stub(name, f'echo "{name} $*"; [ -z "$BROKEN" ]', self.top / "scripts")
         self.source = self.dir / "source"
         self.make_source()
@@ -459,6 +459,7 @@ class Qemu(Identity):
         self.stub("gates.sh", 'echo "gates $*"', self.top / "scripts")
         rc, output = self.run_script("series.sh")
         self.assertEqual(0, rc, output)
+        self.assertRegex(output, r"build/prefixes-qemu.sh \S*series-new")
         self.assertNotIn("prefixes.sh", output)
         self.assertIn("+newer one\n", self.files()["0001-mm-Change-one.patch"])
 
