@@ -52,7 +52,7 @@ for ((count = first; count <= ${#patches[@]}; count++)); do
 		PATCHED=QEMU step "apply ${patch##*/}" apply_patches "$work/src" "$patch"
 	attempt "build QEMU with patches 1 to $count" ninja -C "$work/build" -j "$JOBS" \
 		qemu-system-x86_64 || {
-		grep -E '(error|warning|undefined)\>' "$LOG" | sed -n '1,20s/^/    /p' >&2 || true
+		grep -E '(error|warning):|undefined ' "$LOG" | sed -n '1,20s/^/    /p' >&2 || true
 		die "the series does not build with ${patch##*/} as its last patch: $LOG"
 	}
 	# Only now: what is interrupted leaves nothing.
