@@ -262,6 +262,39 @@ TEST_F_TIMEOUT(vfree_coherence, nmi_at_once_does_not_see_the_old_mapping, 120)
 	EXPECT_EQ(0, self->stale);
 }
 
+static volatile uint64_t reader_entries;
+
+static void keep_entering(void)
+{
+	for (; turn == READER_WAITS; reader_entries++)
+		getppid();
+}
+
+/* A promise that is being taken back: the flush is done by who sees the other. */
+TEST_F_TIMEOUT(vfree_coherence, entering_meanwhile_does_not_see_the_old_mapping, 120)
+{
+	uint64_t end = now_ms() + 2 * test_ms(), nobody = 0, seen;
+
+	if (variant->idle)
+		SKIP(return, "who enters all the time does not idle");
+	reader_adds.waits = keep_entering;
+	while (now_ms() < end || self->rounds < MIN_ROUNDS) {
+		pass(READER_FILLS, READER_WAITS);
+		ASSERT_EQ(0, ioctl(self->fd, TEST_SHRINK_AND_WAKE, &nobody));
+		/* An entry that had begun has ended. */
+		seen = reader_entries;
+		while (reader_entries < seen + 2)
+			sched_yield();
+		pass(READER_READS, READER_DONE);
+		self->rounds++;
+		self->stale += reader_value != TEST_UNMAPPED;
+		ASSERT_EQ(0, ioctl(self->fd, TEST_MAP, &self->value));
+	}
+	report(self, "entering meanwhile");
+	ASSERT_FALSE(reader_failed);
+	EXPECT_EQ(0, self->stale);
+}
+
 /* Comes at once: an idle CPU wakes up for other things before the timer. */
 TEST_F_TIMEOUT(vfree_coherence, ipi_sees_the_new_mapping, 120)
 {
