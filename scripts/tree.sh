@@ -139,19 +139,24 @@ commit_cover() {
 
 where() {
 	sed -nE 's/^error: patch failed: /at /p; s/^error: ([^:]*: (does not exist|already exists) in .*)/\1/p;
-		s/^error: (corrupt patch at line [0-9]+)/\1/p; s/^(Patch is empty).*/\1/p' "$made.am" | head -n 1
+		s/^error: (corrupt patch at line [0-9]+)/\1/p; s/^(Patch is empty).*/\1/p;
+		s/^error: (empty) mbox.*/\1/p' "$made.am" | head -n 1
 }
 
 start=$SECONDS
 printf '==> %-45s ' "apply the series"
-for patch in $(series "$patches"); do
-	if ! in_tree am -q --no-3way --whitespace=nowarn --committer-date-is-author-date \
-		"$patch" >"$made.am" 2>&1 </dev/null; then
-		echo "FAILED"
-		die "${patch##*/} does not apply to $release ($(where)): mend it in ${patches#"$TOP/"}," \
-			"or pass the source that it is for as ${title/Linux/KERNEL}_SRC="
-	fi
-done
+mapfile -t files < <(series "$patches")
+before=$(in_tree rev-parse HEAD)
+# All by one: each git am reads and compares the whole index.
+if ! in_tree am -q --no-3way --whitespace=nowarn --committer-date-is-author-date \
+	"${files[@]}" >"$made.am" 2>&1 </dev/null; then
+	echo "FAILED"
+	# An empty file ends it before the first.
+	bad=$(sed -nE "s/^error: empty mbox: '(.*)'$/\1/p" "$made.am")
+	bad=${bad:-${files[$(in_tree rev-list --count "$before..HEAD")]}}
+	die "${bad##*/} does not apply to $release ($(where)): mend it in" \
+		"${patches#"$TOP/"}, or pass the source that it is for as ${title/Linux/KERNEL}_SRC="
+fi
 echo "$((SECONDS - start)) s"
 in_tree tag "$LAST"
 

@@ -288,8 +288,14 @@ report() { # PREFIX CONFIG STATUS SECONDS
 		sed -n '1,20s/^/    /p'
 }
 
-(cd "$tree" && index arch/x86/*/ mm/ kernel/ lib/ include/ block/ drivers/ fs/ init/ io_uring/ \
-	net/ security/) | sed 's|//*|/|' >"$work/base"
+# Of the release, before the first patch.
+if [[ ! -e $memo/includes-$base_key ]]; then
+	(cd "$tree" && index arch/x86/*/ mm/ kernel/ lib/ include/ block/ drivers/ fs/ init/ io_uring/ \
+		net/ security/) | sed 's|//*|/|' >"$work/base"
+	# Another run may do the same.
+	mv "$work/base" "$memo/includes-$base_key"
+fi
+cp "$memo/includes-$base_key" "$work/base"
 for ((i = 0; i <= last; i++)); do
 	apply <"${patches[$i]}"
 	[[ $i -ge $first ]] || continue

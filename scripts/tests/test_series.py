@@ -364,6 +364,9 @@ class Refused(SeriesCase):
         self.assert_refused(r"0002-mm-Change-two.patch does not apply to Linux 7.3.4 "
                             r"\(at mm/two:1\): mend it in patches/linux-7.3", "tree.sh")
         self.assertEqual([], list(self.build.glob("tree-*")))
+        path.write_text("")
+        self.assert_refused(r"0002-mm-Change-two.patch does not apply to Linux 7.3.4 \(empty\)",
+                            "tree.sh")
 
     def test_tree_with_work_in_it(self) -> None:
         self.make_tree()
