@@ -20,6 +20,7 @@ mod tests {
     fn the_word_means_what_the_header_says() {
         for case in cases::MEANINGS {
             assert_eq!(case.state.is_away(), case.away);
+            assert_eq!(case.state.is_open(), case.open);
             assert_eq!(case.state.has_work(), case.work);
             assert_eq!(case.state.is_flushed(), case.flushed);
             assert_eq!(case.state.generation(), case.gen);

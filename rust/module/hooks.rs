@@ -37,8 +37,8 @@ static WAIT_CEILING: AtomicU64 = AtomicU64::new(0);
 unsafe extern "C" fn defer(cpu: c_uint, word: *mut u64, gen: u64) -> bool {
     // SAFETY: By the second safety requirement.
     let pinned = unsafe { Pinned::assume() };
-    // SAFETY: Static per-CPU variables stay valid. All write it atomically, or only from that CPU
-    // while it has given no promise. And `Promise` has the layout of `u64`.
+    // SAFETY: Static per-CPU variables stay valid. Others write it by locked instructions only; that
+    // CPU also by single stores of all of it. And `Promise` has the layout of `u64`.
     let promise = unsafe { &*word.cast::<Promise>() };
     // SAFETY: By the second safety requirement.
     let shootdown = unsafe { Shootdown::borrow_raw(gen) };

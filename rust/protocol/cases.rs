@@ -67,6 +67,15 @@ pub const MEANINGS: &[Meaning] = &[
         flushed: false,
         gen: 3,
     },
+    // Closed after an NMI had taken the promise back.
+    Meaning {
+        state: state(CLOSED, 0),
+        away: false,
+        open: false,
+        work: false,
+        flushed: false,
+        gen: 0,
+    },
     Meaning {
         state: state(WORK, 3),
         away: false,
@@ -122,6 +131,11 @@ pub const ASKED: &[Asked] = &[
         before: state(AWAY | WORK | CLOSED, ASKED_FOR + 1),
         verdict: Verdict::Ipi,
         after: state(AWAY | WORK | CLOSED, ASKED_FOR + 1),
+    },
+    Asked {
+        before: state(CLOSED, 0),
+        verdict: Verdict::Ipi,
+        after: state(CLOSED, 0),
     },
     // Taken back by the entry code: the promise is gone, the work is not lost.
     Asked {

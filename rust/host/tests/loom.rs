@@ -11,8 +11,8 @@
 //! Each model has broken twins, which must fail: one with a [`Bug`] in what is C or assembly, or a
 //! copy of `rust/protocol` with one change (`../twins.rs`).
 //!
-//! What is not here: INVLPG and MOV to CR3 as serializing instructions (a flush is a point in the
-//! program order of its thread), IPIs as such (an initiator that gets [`Verdict::Ipi`] has its
+//! What is not here: which instructions serialize (`loom/machine.rs` says it of those that do),
+//! IPIs as such (an initiator that gets [`Verdict::Ipi`] has its
 //! flush done after all threads have ended), more than one NMI, NMIs while the hooks are patched
 //! out, and CPUs that go offline.
 
