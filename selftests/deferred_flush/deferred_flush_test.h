@@ -281,13 +281,14 @@ struct ipi_count {
 	/* Of these, so many at the end are idle, and counted for themselves. */
 	int idle;
 	struct irq_count start;
-	uint64_t idle_start;
+	struct irq_count idle_start;
 	uint64_t idle_storm;
 	uint64_t idle_control;
 	uint64_t start_ms;
 	uint64_t storm;
 	uint64_t control;
 	uint64_t ticks;
+	uint64_t idle_ticks;
 	uint64_t ms;
 	/* On all CPUs, where the machine counts them. */
 	uint64_t invpcid;
@@ -306,35 +307,37 @@ static inline struct irq_count user_irqs(const struct ipi_count *count)
 	return irqs_received(count->cpus, count->nr - count->idle);
 }
 
-static inline uint64_t idle_ipis(const struct ipi_count *count)
+static inline struct irq_count idle_irqs(const struct ipi_count *count)
 {
-	return irqs_received(count->cpus + count->nr - count->idle, count->idle).ipis;
+	return irqs_received(count->cpus + count->nr - count->idle, count->idle);
 }
 
 static inline void count_start(struct ipi_count *count, const int *cpus, int nr, int idle)
 {
 	*count = (struct ipi_count){ .cpus = cpus, .nr = nr, .idle = idle };
 	count->start = user_irqs(count);
-	count->idle_start = idle_ipis(count);
+	count->idle_start = idle_irqs(count);
 	count->start_ms = now_ms();
 	count->invpcid = tlb_counter_sum(TLB_INVPCID_ADDRESS);
 }
 
 static inline void count_stop(struct ipi_count *count)
 {
-	struct irq_count end, control;
+	struct irq_count end, idle_end, control;
 
 	count->invpcid = tlb_counter_sum(TLB_INVPCID_ADDRESS) - count->invpcid;
 	count->ms = now_ms() - count->start_ms;
 	end = user_irqs(count);
-	count->idle_storm = idle_ipis(count) - count->idle_start;
+	idle_end = idle_irqs(count);
 	count->storm = end.ipis - count->start.ipis;
 	count->ticks = end.ticks - count->start.ticks;
+	count->idle_storm = idle_end.ipis - count->idle_start.ipis;
+	count->idle_ticks = idle_end.ticks - count->idle_start.ticks;
 
 	sleep_ms(count->ms);
 	control = user_irqs(count);
 	count->control = control.ipis - end.ipis;
-	count->idle_control = idle_ipis(count) - count->idle_start - count->idle_storm;
+	count->idle_control = idle_irqs(count).ipis - idle_end.ipis;
 }
 
 /* One line for scripts/report/demo.py, and for eyes. */
@@ -344,14 +347,14 @@ static inline void print_result(const char *storm, const char *variant, int nr_c
 {
 	uint64_t net = count->storm > count->control ? count->storm - count->control : 0;
 
-	printf("# result: storm=%s variant=%s cpus=%d idle=%d flushes=%llu ipis_user_cpus=%llu ipis_storm=%llu ipis_control=%llu idle_storm=%llu idle_control=%llu ticks=%llu elapsed_ms=%llu stale=%llu invpcid=%llu\n",
+	printf("# result: storm=%s variant=%s cpus=%d idle=%d flushes=%llu ipis_user_cpus=%llu ipis_storm=%llu ipis_control=%llu idle_storm=%llu idle_control=%llu ticks=%llu idle_ticks=%llu elapsed_ms=%llu stale=%llu invpcid=%llu\n",
 	       storm, variant, nr_cpus, count->idle, (unsigned long long)flushes,
 	       (unsigned long long)net, (unsigned long long)count->storm,
 	       (unsigned long long)count->control,
 	       (unsigned long long)count->idle_storm,
 	       (unsigned long long)count->idle_control, (unsigned long long)count->ticks,
-	       (unsigned long long)count->ms, (unsigned long long)stale,
-	       (unsigned long long)count->invpcid);
+	       (unsigned long long)count->idle_ticks, (unsigned long long)count->ms,
+	       (unsigned long long)stale, (unsigned long long)count->invpcid);
 	fflush(stdout);
 }
 
