@@ -70,10 +70,13 @@ echo "## exit $rc"
 
 echo "## test installed"
 echo "TAP version 13"
-echo "1..7"
+echo "1..8"
 check "they_have_run" [ "$(grep -c '^# ok ' ./all.txt)" -gt 20 ]
 # The module with DEBUG=1 is nowhere installed.
 check "nothing_else_was_skipped" eval "! grep '# SKIP' ./all.txt | grep -v ': no .*-debug/'"
+# As by a time limit: most of its time it has the module loaded.
+timeout 8 "$installed/deferred_flush/reload_user.sh" >./ended.txt 2>&1 || true
+check "who_is_ended_unloads_the_module" [ ! -d /sys/module/deferred_flush ]
 broken nothing
 check "the_folder_is_enough" is ./broken.txt tracepoints.sh "ok "
 broken ktap_helpers.sh

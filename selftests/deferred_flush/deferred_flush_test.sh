@@ -6,6 +6,7 @@
 # which is ok. So only 0, 1 and 4 (skipped) come out of a test, and 0 only with all of its results.
 PATH=$PATH:/sbin:/usr/sbin
 loads=
+may_unload=
 
 # load COMMAND...: in the background, until the test ends or stop_loads.
 load() {
@@ -21,9 +22,19 @@ stop_loads() {
 	loads=
 }
 
+# A test that is ended before its time may have loaded it, or just be at it.
+unload() {
+	sleep 1
+	for _ in 1 2 3; do
+		[ -d /sys/module/deferred_flush ] || return
+		rmmod deferred_flush 2>/dev/null || sleep 1
+	done
+}
+
 at_exit() {
 	rc=$?
 	stop_loads
+	[ $rc -eq 0 ] || [ -z "$may_unload" ] || unload
 	case $rc in
 	0) [ "${KSFT_NUM_TESTS:-0}" -gt 0 ] && [ "$KTAP_TESTNO" -gt "$KSFT_NUM_TESTS" ] || exit 1 ;;
 	4) ;;
@@ -116,6 +127,7 @@ needs_module() { # PATH
 	needs_symbol module_refcount CONFIG_MODULE_UNLOAD
 	[ ! -d /sys/module/deferred_flush ] || skip_all "deferred_flush is loaded: unload it"
 	needs_debugfs
+	may_unload=1
 }
 
 # left_at_most FLUSHES TICKS: how many interrupts a storm may leave that would be FLUSHES. A CPU in its tick

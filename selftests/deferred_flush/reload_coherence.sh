@@ -13,7 +13,7 @@ needs_module "$module"
 ktap_set_plan 2
 
 rm -f ./reload.stop
-(
+reloads() {
 	reloads=0
 	while [ ! -e ./reload.stop ]; do
 		insmod "$module" policy=1 || break
@@ -24,7 +24,8 @@ rm -f ./reload.stop
 		reloads=$((reloads + 1))
 	done
 	echo "$reloads" >./reload.count
-) &
+}
+load reloads
 rc=0
 for variant in user idle; do
 	"$here/vfree_coherence" -r vfree_coherence.$variant.syscall_sees_the_new_mapping \

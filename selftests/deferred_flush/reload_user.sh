@@ -17,7 +17,7 @@ ktap_set_plan 3
 rm -f ./reload.stop
 # Hooks go on and off with the policy, which takes less time than loading. On a CPU that the tests leave
 # alone, but for those with threads on all.
-(
+reloads() {
 	turns=0
 	loaded=0
 	while [ ! -e ./reload.stop ]; do
@@ -31,7 +31,8 @@ rm -f ./reload.stop
 		rmmod deferred_flush || break
 	done
 	echo "turns=$turns loaded=$loaded" >./reload.count
-) &
+}
+load reloads
 taskset -p 2 $! >/dev/null
 
 run() { # NAME PROGRAM ARGUMENT...
