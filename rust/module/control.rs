@@ -60,7 +60,7 @@ impl Files {
     /// Registers, and creates `policy` (read and write) and `stats` (read only).
     ///
     /// `EBUSY`: another module is registered, or a breakpoint sits on an entry hook. `EOPNOTSUPP`: not
-    /// on this machine.
+    /// on this machine. `ENOSPC`: not with this kernel.
     pub(crate) fn new(settings: &Settings) -> Result<Pin<KBox<Self>>> {
         let control = Control::new(settings)?;
         let dir = Dir::new(c"deferred_flush");

@@ -159,7 +159,7 @@ impl Registration {
     /// Registers. No CPU promises yet.
     ///
     /// `EBUSY`: there is one already. `EOPNOTSUPP`: this machine does not flush kernel ranges by
-    /// IPI.
+    /// IPI. `ENOSPC`: the kernel has no room for its hooks.
     pub(crate) fn new(settings: &Settings) -> Result<Self> {
         let (mut user, mut wait) = (settings.user_ceiling(), settings.wait_ceiling());
 
@@ -178,6 +178,7 @@ impl Registration {
         unsafe { ffi::register(&OPS) }.inspect_err(|error| match *error {
             EBUSY => pr_err!("cannot register: another module defers flushes\n"),
             EOPNOTSUPP => pr_err!("cannot register: this machine flushes without IPIs\n"),
+            ENOSPC => pr_err!("cannot register: the kernel has no room for its hooks\n"),
             error => pr_err!("cannot register: error {}\n", error.to_errno()),
         })?;
         // INVARIANT: It is registered.

@@ -33,7 +33,7 @@ const COLUMNS: [Column; 14] = [
 pub(crate) fn show(_: &(), f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut sums = [0u64; COLUMNS.len()];
 
-    write!(f, "cpu away")?;
+    write!(f, "cpu away promise")?;
     for (name, _) in COLUMNS {
         write!(f, " {name}")?;
     }
@@ -42,9 +42,10 @@ pub(crate) fn show(_: &(), f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for cpu in possible_cpus() {
         let local = LOCAL.on(cpu);
         // A snapshot for the eye: nothing depends on it.
-        let away = CPU.on(cpu).state.state().is_away();
+        let away = u32::from(CPU.on(cpu).state.state().is_away());
+        let promise = CPU.on(cpu).promise.load(Ordering::Relaxed);
 
-        write!(f, "{} {}", cpu.number(), u32::from(away))?;
+        write!(f, "{} {away} {promise}", cpu.number())?;
         for ((_, counter), sum) in COLUMNS.iter().zip(&mut sums) {
             let value = counter(local).load(Ordering::Relaxed);
 
@@ -54,7 +55,7 @@ pub(crate) fn show(_: &(), f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f)?;
     }
 
-    write!(f, "all -")?;
+    write!(f, "all - -")?;
     for sum in sums {
         write!(f, " {sum}")?;
     }

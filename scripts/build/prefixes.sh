@@ -19,7 +19,7 @@ source=${2:-}
 mapfile -t patches < <(series "${1:-$present}")
 [[ ${#patches[@]} -gt 0 ]] || die "no patches in ${1:-$present}"
 src=$(realpath "${source:-$BUILD/kernel-src}")
-# Says what is built here; the configuration is the same, but for Rust.
+# Says what is built here, but for a few; the configuration is the same, but for Rust and those.
 kernel=$(realpath "$BUILD/kernel")
 # The same place for each series: what was compiled there from the same text is not compiled again.
 work=$BUILD/prefixes${2:+.$$}
@@ -27,6 +27,9 @@ export CCACHE_DIR=$CACHE/ccache CCACHE_MAXSIZE=1G CCACHE_COMPILERCHECK=content
 tree=$work/tree
 memo=${SERIES_MEMO:-$CACHE/series}
 option=X86_DEFERRED_FLUSH
+# What is built besides what the finished kernel has.
+also=(arch/x86/coco/sev/vc-handle.c)
+also_config=$TOP/scripts/build/configs/prefixes.config
 mkdir -p "$memo" "$work/log"
 # Background jobs get process groups of their own, to be ended as a whole.
 set -m
@@ -55,7 +58,7 @@ esac
 base_key=$({
 	# Without the series, the rest of the name does not matter.
 	[[ -n $source ]] && echo "$source_key" || echo "${source_key%-*}"
-	cat "$0" "$TOP/scripts/build/configs/base.config"
+	cat "$0" "$TOP/scripts/build/configs/base.config" "$also_config"
 	gcc --version
 } | hash_of)
 
@@ -137,7 +140,8 @@ objects() {
 		*.[cS]) object=${file%.?}.o ;;
 		*) continue ;;
 		esac
-		[[ -e $kernel/$object && -e $tree/$file ]] || continue
+		[[ -e $tree/$file ]] || continue
+		[[ -e $kernel/$object || " ${also[*]} " = *" $file "* ]] || continue
 		# Not there without the option.
 		if [[ $1 = on ]] || ! grep -qE "^obj-\\$\(CONFIG_$option\).*\<${object##*/}( |$)" \
 			"$tree/${file%/*}/Makefile"; then
@@ -193,9 +197,10 @@ compile() { # OUT ARG...
 
 # configure CONFIG OUT
 configure() {
+	local missing
 	mkdir -p "$2"
 	{
-		grep -v RUST "$TOP/scripts/build/configs/base.config"
+		grep -hv RUST "$TOP/scripts/build/configs/base.config" "$also_config"
 		echo CONFIG_WERROR=y
 		[[ $1 != on ]] || echo "CONFIG_$option=y"
 		[[ $1 != rt ]] || printf '%s\n' CONFIG_PREEMPT_RT=y "CONFIG_$option=y"
@@ -203,6 +208,8 @@ configure() {
 	compile "$2" KCONFIG_ALLCONFIG="$2/fragment.config" allnoconfig
 	compile "$2" olddefconfig
 	grep -q '^CONFIG_WERROR=y' "$2/.config"
+	missing=$(grep '^CONFIG_' "$also_config" | grep -vxFf "$2/.config" || true)
+	[[ -z $missing ]] || die "did not take: $missing"
 	if [[ $1 = on ]]; then
 		grep -q "^CONFIG_$option=y" "$2/.config" || die "the option cannot be chosen"
 	elif grep "^CONFIG_$option=y" "$2/.config"; then
@@ -213,7 +220,7 @@ configure() {
 
 # symbols undefined|defined: of the objects on standard input
 symbols() {
-	grep '\.o$' | xargs -r nm -fposix | awk -v kind="$1" '
+	{ grep '\.o$' || true; } | xargs -r nm -fposix | awk -v kind="$1" '
 		$2 ~ /^[Uwv]$/ { if (kind == "undefined") print $1; next }
 		NF > 1 { if (kind == "defined") print $1 }' | sort -u
 }
@@ -223,7 +230,9 @@ symbols() {
 # else no later patch may name it, as with what another configuration has elsewhere.
 unresolved() { # OUT CONFIG PREFIX
 	cd "$kernel"
-	touched "${patches[@]}" | objects on >"$work/$2.all"
+	touched "${patches[@]}" | objects on | while read -r object; do
+		[[ ! -e $object ]] || echo "$object"
+	done >"$work/$2.all"
 	symbols defined <"$work/$2.all" >"$work/$2.series"
 	{
 		symbols undefined <"$work/$2.all"

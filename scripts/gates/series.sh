@@ -15,9 +15,10 @@ as_patch() {
 }
 
 # --- on a real kernel
-# One file, in whose prefixes there are faults for which the next one makes up.
+# One file, in whose prefixes there are faults for which the next one makes up. The demo's kernel has
+# no use for it.
 control_series__faults() {
-	local dir file=arch/x86/mm/pti.c
+	local dir file=arch/x86/coco/sev/vc-handle.c
 	dir=$(scratch series)
 	mkdir "$dir/patches"
 	for text in off on undefined defined; do

@@ -75,6 +75,30 @@ static inline bool policy_is_hidden(void)
 	return !access("/sys/module/deferred_flush", F_OK) && access(POLICY, R_OK);
 }
 
+static inline bool set_policy(const char *name)
+{
+	int fd = open(POLICY, O_WRONLY);
+	bool done = fd >= 0 && write(fd, name, strlen(name)) == (ssize_t)strlen(name);
+
+	if (fd >= 0)
+		close(fd);
+	return done;
+}
+
+/* The policy that CPUs promise by.  NULL, or what is missing. */
+static inline const char *get_policy(char policy[16])
+{
+	FILE *file = fopen(POLICY, "r");
+	int found;
+
+	if (!file)
+		return "no " POLICY ": load deferred_flush.ko";
+	/* The one in brackets; "off" is the first of all. */
+	found = fscanf(file, "%*[^[][%15[^]]", policy);
+	fclose(file);
+	return found == 1 ? NULL : "the policy is off";
+}
+
 /* Without CONFIG_TRANSPARENT_HUGEPAGE they are small anyway: EINVAL. */
 static inline bool keep_pages_small(void *area, size_t bytes)
 {

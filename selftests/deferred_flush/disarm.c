@@ -27,16 +27,6 @@
 /* Of the policy. */
 #define TURNS		20
 
-static bool set_policy(const char *name)
-{
-	int fd = open(POLICY, O_WRONLY);
-	bool done = fd >= 0 && write(fd, name, strlen(name)) == (ssize_t)strlen(name);
-
-	if (fd >= 0)
-		close(fd);
-	return done;
-}
-
 static void *switch_off(void *done)
 {
 	*(bool *)done = set_policy("off");

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * CPUs that go offline and come back: away they are not, and what was freed
- * meanwhile they do not see.
+ * meanwhile they do not see.  And if they go while the policy becomes "off", they
+ * do not keep it.
  */
 #define _GNU_SOURCE
 #include "kselftest_harness.h"
@@ -98,6 +99,47 @@ TEST_F_TIMEOUT(hotplug, a_cpu_that_was_offline_sees_the_new_mapping, 120)
 	ioctl(self->fd, TEST_UNMAP);
 	printf("# hotplug: rounds=%d stale=%d\n", rounds, stale);
 	EXPECT_EQ(0, stale);
+}
+
+static void *switch_off(void *done)
+{
+	*(bool *)done = set_policy("off");
+	return NULL;
+}
+
+TEST_F_TIMEOUT(hotplug, who_goes_offline_keeps_no_promise, 120)
+{
+	uint64_t end = now_ms() + test_ms();
+	pthread_t spins, switches;
+	int rounds = 0, kept = 0;
+	char policy[16];
+	bool done;
+
+	if (get_policy(policy) || module_stat(self->cpu, "promise") < 0)
+		SKIP(return, "deferred_flush.ko is not loaded, or its policy is off");
+	ASSERT_EQ(0, pin_to(self->cpus[0]));
+	while (now_ms() < end || rounds < MIN_ROUNDS) {
+		/* The tick, which finds it in user mode, writes when it promises. */
+		ASSERT_TRUE(set_policy("adaptive"));
+		spinners_stop = false;
+		ASSERT_EQ(0, pthread_create(&spins, NULL, spinner,
+					    (void *)(intptr_t)self->cpu));
+		sleep_ms(20);
+		ASSERT_EQ(0, pthread_create(&switches, NULL, switch_off, &done));
+		/* So that it has begun, and this CPU is still in user mode. */
+		sleep_ms(50);
+		ASSERT_TRUE(set_online(self->cpu, false));
+		pthread_join(switches, NULL);
+		ASSERT_TRUE(done);
+		kept += module_stat(self->cpu, "promise") != 0;
+		ASSERT_TRUE(set_online(self->cpu, true));
+		spinners_stop = true;
+		pthread_join(spins, NULL);
+		rounds++;
+	}
+	ASSERT_TRUE(set_policy(policy));
+	printf("# hotplug: rounds=%d kept=%d\n", rounds, kept);
+	EXPECT_EQ(0, kept);
 }
 
 TEST_HARNESS_MAIN

@@ -19,16 +19,6 @@
 #define FIRST	4
 #define ROUNDS	5
 
-static bool set_policy(const char *policy)
-{
-	int fd = open(POLICY, O_WRONLY);
-	bool done = fd >= 0 && write(fd, policy, strlen(policy)) == (ssize_t)strlen(policy);
-
-	if (fd >= 0)
-		close(fd);
-	return done;
-}
-
 /* Sends pages with this value, and waits until they are received. */
 static bool send_pages(int fd, uint64_t value, int count)
 {
@@ -70,18 +60,11 @@ FIXTURE_VARIANT_ADD(user_flush_disarm, back_while_on) { .back_while_off = false 
 
 FIXTURE_SETUP(user_flush_disarm)
 {
+	const char *missing = get_policy(self->policy);
 	char *area;
-	FILE *file;
-	int found;
 
-	file = fopen(POLICY, "r");
-	if (!file)
-		SKIP(return, "no " POLICY ": load deferred_flush.ko");
-	/* The one in brackets; "off" is the first of all. */
-	found = fscanf(file, "%*[^[][%15[^]]", self->policy);
-	fclose(file);
-	if (found != 1)
-		SKIP(return, "the policy is off");
+	if (missing)
+		SKIP(return, "%s", missing);
 	if (nr_cpus < 2)
 		SKIP(return, "one CPU");
 
