@@ -22,6 +22,12 @@ stop_loads() {
 	loads=
 }
 
+# Of those that end by themselves: then their numbers are another process's.
+wait_for_loads() {
+	wait
+	loads=
+}
+
 # A test that is ended before its time may have loaded it, or just be at it.
 unload() {
 	sleep 1
@@ -33,6 +39,8 @@ unload() {
 
 at_exit() {
 	rc=$?
+	# A second one would end this.
+	trap '' HUP INT TERM
 	stop_loads
 	[ $rc -eq 0 ] || [ -z "$may_unload" ] || unload
 	case $rc in

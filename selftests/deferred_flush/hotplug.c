@@ -30,6 +30,7 @@ FIXTURE(hotplug)
 	int nr;
 	int cpu;
 	int fd;
+	char policy[16];
 };
 
 FIXTURE_SETUP(hotplug)
@@ -47,6 +48,8 @@ FIXTURE_SETUP(hotplug)
 
 FIXTURE_TEARDOWN(hotplug)
 {
+	if (*self->policy)
+		set_policy(self->policy);
 	if (self->nr > 1)
 		set_online(self->cpu, true);
 	if (self->fd >= 0)
@@ -112,10 +115,9 @@ TEST_F_TIMEOUT(hotplug, who_goes_offline_keeps_no_promise, 120)
 	uint64_t end = now_ms() + test_ms();
 	pthread_t spins, switches;
 	int rounds = 0, kept = 0;
-	char policy[16];
 	bool done;
 
-	if (get_policy(policy) || module_stat(self->cpu, "promise") < 0)
+	if (get_policy(self->policy) || module_stat(self->cpu, "promise") < 0)
 		SKIP(return, "deferred_flush.ko is not loaded, or its policy is off");
 	ASSERT_EQ(0, pin_to(self->cpus[0]));
 	while (now_ms() < end || rounds < MIN_ROUNDS) {
@@ -137,7 +139,6 @@ TEST_F_TIMEOUT(hotplug, who_goes_offline_keeps_no_promise, 120)
 		pthread_join(spins, NULL);
 		rounds++;
 	}
-	ASSERT_TRUE(set_policy(policy));
 	printf("# hotplug: rounds=%d kept=%d\n", rounds, kept);
 	EXPECT_EQ(0, kept);
 }

@@ -32,7 +32,8 @@ while [ "$round" -lt "$rounds" ]; do
 	round=$((round + 1))
 	insmod "$module" || { failed=$((failed + 1)); continue; }
 	TEST_ROUNDS=20 "$here/vfree_storm" -r vfree_storm.pages_8.frees_and_counts >/dev/null 2>&1 || failed=$((failed + 1))
-	deferred=$((deferred + $(awk '$1 == "all" { print $4 }' /sys/kernel/debug/deferred_flush/stats)))
+	deferred=$((deferred + $(awk 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "deferred") column = i }
+		$1 == "all" { print $column }' /sys/kernel/debug/deferred_flush/stats)))
 	rmmod deferred_flush || failed=$((failed + 1))
 done
 stop_loads

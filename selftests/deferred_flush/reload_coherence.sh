@@ -35,7 +35,7 @@ for variant in user idle; do
 	sed 's/^/# /' ./coherence.txt
 done
 touch ./reload.stop
-wait
+wait_for_loads
 
 ktap_print_msg "reloads=$(cat ./reload.count)"
 if [ "$rc" -eq 0 ]; then ktap_test_pass "coherent"; else ktap_test_fail "coherent"; fi

@@ -50,7 +50,7 @@ run "user_flushes" user_flush -v syscall
 run "user_flushes_with_others" user_flush_pending
 
 touch ./reload.stop
-wait
+wait_for_loads
 ktap_print_msg "$(cat ./reload.count)"
 if [ ! -d /sys/module/deferred_flush ] && ! grep -q 'loaded=0' ./reload.count; then
 	ktap_test_pass "comes_and_goes"
