@@ -140,7 +140,7 @@ needs_module() { # PATH
 
 # left_at_most FLUSHES TICKS: how many interrupts a storm may leave that would be FLUSHES. A CPU in its tick
 # is in the kernel, and gets its IPI. Where the host is busy there are more ticks to a flush, and they take
-# longer: beside a compiler up to 147 of 4000 were left, in 487 ticks, and up to 69 where it was quiet.
+# longer: beside a compiler up to 147 of 4000 were left, in 422 ticks, and up to 69 where it was quiet.
 # Never more than a tenth, or a slow storm could leave all.
 left_at_most() {
 	by_flushes=$(($1 * 3 / 100))
