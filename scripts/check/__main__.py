@@ -111,9 +111,12 @@ class Check:
             self.outcomes[scenario.name] = outcome
             self.say(report.line(outcome))
             if outcome.failed:
-                where = self.runner.out(scenario) if scenario.guest else self.runner.log(scenario.name)
-                print(report.failure(outcome, str(where)), flush=True)
+                print(report.failure(outcome, self.where(scenario)), flush=True)
         return not outcome.failed
+
+    def where(self, scenario: Scenario) -> str:
+        """What there is to read about a failure."""
+        return str(self.runner.out(scenario) if scenario.guest else self.runner.log(scenario.name))
 
     def drop(self, task: Task, why: str) -> None:
         """Notes what could not be run: for lack of time, or because something before it failed."""
@@ -199,11 +202,9 @@ class Check:
         print(report.named("passed after a retry",
                            [o.name for o in outcomes if o.retries and not o.failed]), end="")
         print(report.slowest(outcomes), end="")
+        where = {s.name: self.where(s) for s in self.scenarios}
         for outcome in failed:
-            for result in outcome.results:
-                if result.status == FAILED:
-                    print(f"not ok {outcome.name}: {result.name}")
-            print(f"    again: make check FRESH=1 TESTS={outcome.name}")
+            print(report.failure(outcome, where[outcome.name], brief=True))
         print(f"{seconds / 60:.1f} minutes; results in {BUILD}/report: check.xml (JUnit), "
               "check.json, ktap/")
         if not outcomes:

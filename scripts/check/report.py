@@ -14,6 +14,8 @@ from scenario import Scenario
 from store import Outcome, write
 
 SLOWEST = 10
+# Lines of a failure's log that are shown again at the end; the last ones say where CPUs are.
+BRIEF = 20
 
 
 def count(outcomes: list[Outcome], status: str) -> int:
@@ -35,7 +37,7 @@ def line(outcome: Outcome) -> str:
     return f"{verdict:12}{outcome.name} ({', '.join(notes)})"
 
 
-def failure(outcome: Outcome, where: str) -> str:
+def failure(outcome: Outcome, where: str, brief: bool = False) -> str:
     """All that helps with a failure: what failed, why, the console, and how to repeat it."""
     lines = []
     for result in outcome.results:
@@ -43,7 +45,8 @@ def failure(outcome: Outcome, where: str) -> str:
             lines.append(f"not ok {outcome.name}: {result.name}")
             lines += [f"    | {text}" for text in result.why.splitlines()]
     if outcome.tail:
-        lines += [f"    | {text}" for text in outcome.tail.splitlines()]
+        shown = outcome.tail.splitlines()
+        lines += [f"    | {text}" for text in (shown[-BRIEF:] if brief else shown)]
     lines.append(f"    again: make check FRESH=1 TESTS={outcome.name}    more: {where}")
     return "\n".join(lines)
 

@@ -32,6 +32,14 @@ class Report(unittest.TestCase):
         for part in ("not ok a/bad: z", "stale", "| the console", "make check FRESH=1 TESTS=a/bad"):
             self.assertIn(part, text)
 
+    def test_at_the_end_a_failure_is_brief(self):
+        long = Outcome("a/long", [Result("z", FAILED)], tail="\n".join(f"line {n}" for n in range(60)))
+        self.assertIn("| line 0\n", report.failure(long, "log"))
+        text = report.failure(long, "log", brief=True)
+        self.assertNotIn("| line 39\n", text)
+        self.assertIn("| line 40\n", text)
+        self.assertIn("| line 59\n", text)
+
     def test_the_table_counts_by_claim(self):
         scenarios = [Scenario(name, claim, "check", 1) for name, claim in (
             ("a/good", "first"), ("a/bad", "first"), ("b/cached", "second"), ("b/late", "second"))]
