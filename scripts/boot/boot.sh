@@ -107,10 +107,11 @@ boot() {
 	rc=0
 	rm -f "$out/status" "$out/dmesg" "$out/tlb" "$out/cpus"
 	# panic=-1 and no reboot: a dead guest ends QEMU instead of waiting for the time limit.
+	# tsc=nowatchdog: mainline's clocksource watchdog may hang a boot, see testing.rst.
 	setpriv --pdeathsig TERM timeout -k 10 "$limit" \
 		vng --verbose "${accel[@]}" "${machine[@]}" --cpus "$cpus" --memory "$memory" \
 		--rwdir "$BUILD" --run "$image" ${qemu_opts:+-o="$qemu_opts"} \
-		--append "panic=-1 oops=panic softlockup_panic=0 $append" \
+		--append "panic=-1 oops=panic softlockup_panic=0 tsc=nowatchdog $append" \
 		--exec "bash $out/command.sh" </dev/null >"$out/console" 2>&1 &
 	guest=$!
 	setpriv --pdeathsig TERM "$TOP/scripts/boot/registers.py" "$((limit > 20 ? limit - 10 : limit))" \

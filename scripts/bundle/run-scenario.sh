@@ -135,7 +135,7 @@ guest() {
 			-fsdev local,id=results,path=.,security_model=none,multidevs=remap \
 			-device virtio-9p-pci,fsdev=results,mount_tag=results \
 			-kernel bundle/kernel -initrd bundle/initramfs -append \
-			"console=ttyS0 panic=-1 oops=panic softlockup_panic=0 $append ${APPEND:-}"
+			"console=ttyS0 panic=-1 oops=panic softlockup_panic=0 tsc=nowatchdog $append ${APPEND:-}"
 	) </dev/null >"$out/console" 2>&1 &
 	qemu=$!
 	rc=0
