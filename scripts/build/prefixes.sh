@@ -197,8 +197,9 @@ compile() { # OUT ARG...
 
 # configure CONFIG OUT
 configure() {
-	local missing
+	local missing wanted
 	mkdir -p "$2"
+	wanted=$(grep '^CONFIG_' "$also_config")
 	{
 		grep -hv RUST "$TOP/scripts/build/configs/base.config" "$also_config"
 		echo CONFIG_WERROR=y
@@ -208,7 +209,7 @@ configure() {
 	compile "$2" KCONFIG_ALLCONFIG="$2/fragment.config" allnoconfig
 	compile "$2" olddefconfig
 	grep -q '^CONFIG_WERROR=y' "$2/.config"
-	missing=$(grep '^CONFIG_' "$also_config" | grep -vxFf "$2/.config" || true)
+	missing=$(grep -vxFf "$2/.config" <<<"$wanted" || [[ $? -eq 1 ]])
 	[[ -z $missing ]] || die "did not take: $missing"
 	if [[ $1 = on ]]; then
 		grep -q "^CONFIG_$option=y" "$2/.config" || die "the option cannot be chosen"
@@ -220,7 +221,7 @@ configure() {
 
 # symbols undefined|defined: of the objects on standard input
 symbols() {
-	{ grep '\.o$' || true; } | xargs -r nm -fposix | awk -v kind="$1" '
+	{ grep '\.o$' || [[ $? -eq 1 ]]; } | xargs -r nm -fposix | awk -v kind="$1" '
 		$2 ~ /^[Uwv]$/ { if (kind == "undefined") print $1; next }
 		NF > 1 { if (kind == "defined") print $1 }' | sort -u
 }
