@@ -189,6 +189,16 @@ impl MiscDevice for TestDevice {
                 // SAFETY: Has no preconditions.
                 kernel::error::to_result(unsafe { c::deferred_flush_test_write_read_only(alias) })?
             }
+            c::TEST_READ_FRAME => {
+                let (mut reader, mut writer) = user().reader_writer();
+
+                // SAFETY: Has no preconditions.
+                writer.write(&unsafe { c::deferred_flush_test_read_frame(reader.read()?) })?;
+            }
+            // SAFETY: Has no preconditions.
+            c::TEST_TEXT_PAGE_SIZE => user()
+                .writer()
+                .write(&unsafe { c::deferred_flush_test_text_page_size() })?,
             c::TEST_READ => user().writer().write(&read()?)?,
             c::TEST_READ_WOKEN => {
                 let (mut reader, mut writer) = user().reader_writer();

@@ -49,6 +49,24 @@ unmapped:
 	return TEST_UNMAPPED;
 }
 
+/* Through the direct map, wherever that leads. */
+u64 deferred_flush_test_read_frame(u64 pfn)
+{
+	u64 value;
+
+	if (!pfn_valid(pfn))
+		return TEST_UNMAPPED;
+	return get_kernel_nofault(value, (u64 *)pfn_to_kaddr(pfn)) ? TEST_UNMAPPED : value;
+}
+
+u64 deferred_flush_test_text_page_size(void)
+{
+	unsigned int level;
+
+	return lookup_address((unsigned long)deferred_flush_test_read, &level) ?
+	       page_level_size(level) : 0;
+}
+
 static void probe(void)
 {
 	WRITE_ONCE(probe_value, deferred_flush_test_read(READ_ONCE(probe_addr)));

@@ -38,5 +38,7 @@ void deferred_flush_test_unmap_giga(void);
 bool deferred_flush_test_is_giga(unsigned long addr);
 int deferred_flush_test_map_wc(void);
 int deferred_flush_test_set_wb(void);
+u64 deferred_flush_test_read_frame(u64 pfn);
+u64 deferred_flush_test_text_page_size(void);
 
 #endif

@@ -78,6 +78,11 @@ enum test_ioctl {
 	TEST_SET_WB		= _IO('F', 22),
 	/* As vfree() does it, lazily.  TEST_READ goes on there. */
 	TEST_FREE		= _IO('F', 23),
+
+	/* In: a page frame number.  Out: what the direct map has there, or TEST_UNMAPPED. */
+	TEST_READ_FRAME		= _IOWR('F', 24, __u64),
+	/* Out: the size of the page that maps the text of this module, in bytes. */
+	TEST_TEXT_PAGE_SIZE	= _IOR('F', 25, __u64),
 };
 
 /* What is read where nothing is mapped, ... */

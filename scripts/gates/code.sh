@@ -77,11 +77,12 @@ mentions() {
 	[[ $rc -le 1 ]] || die "grep failed"
 }
 
-# --- callers: only known ones defer flushes. Freed tables may not, but by
-# deferred_flush_kernel_table().
+# --- callers: only known ones defer flushes, and only known ones complete what
+# was deferred. Freed tables may not, but by deferred_flush_kernel_table().
 gate_callers() { # [SOURCE]
 	local src=${1:-$BUILD/kernel-src} dir files dirs
-	local pattern='flush_tlb_kernel_range_deferrable|deferred_flush_kernel_(range|table)'
+	local pattern='flush_tlb_(kernel_range|secret)_deferrable|_?vm_unmap_aliases(_deferrable)?'
+	pattern+='|deferred_flush_(sync|kernel_(range|table))'
 	dir=$(scratch callers)
 	# All of it; other architectures do not have it.
 	mapfile -t dirs < <(cd "$src" && printf '%s\n' arch/x86 block crypto drivers fs init io_uring ipc \
