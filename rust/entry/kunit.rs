@@ -23,6 +23,7 @@ mod tests {
             assert_eq!(case.state.is_open(), case.open);
             assert_eq!(case.state.has_work(), case.work);
             assert_eq!(case.state.is_flushed(), case.flushed);
+            assert_eq!(case.state.serializes(), case.serializes);
             assert_eq!(case.state.generation(), case.gen);
         }
     }
@@ -35,6 +36,16 @@ mod tests {
             let shootdown = unsafe { Shootdown::borrow_raw(cases::ASKED_FOR) };
 
             assert_eq!(shootdown.ask(&promise), case.verdict);
+            assert_eq!(promise.state(), case.after);
+        }
+    }
+
+    #[test]
+    fn only_an_open_promise_is_good_for_text() {
+        for case in cases::ASKED_FOR_TEXT {
+            let promise = Promise::new(case.before);
+
+            assert_eq!(promise.rely_for_text(), case.verdict);
             assert_eq!(promise.state(), case.after);
         }
     }

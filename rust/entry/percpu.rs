@@ -8,7 +8,7 @@
 
 use crate::protocol::policy::{PROMISE_ASK, PROMISE_IDLE, PROMISE_USER};
 use crate::protocol::user::{Range, RANGES};
-use crate::protocol::word::{Promise, AWAY, CLOSED, GEN_SHIFT, WORK};
+use crate::protocol::word::{Promise, AWAY, CLOSED, GEN_SHIFT, TEXT, WORK};
 use core::cell::UnsafeCell;
 use core::mem::{align_of, offset_of, size_of};
 use core::sync::atomic::{AtomicU64, AtomicU8};
@@ -119,6 +119,7 @@ const _: () = {
     assert!(AWAY == bindings::DEFERRED_FLUSH_AWAY);
     assert!(WORK == bindings::DEFERRED_FLUSH_WORK);
     assert!(CLOSED == 1 << bindings::DEFERRED_FLUSH_CLOSED_BIT);
+    assert!(TEXT == 1 << bindings::DEFERRED_FLUSH_TEXT_BIT);
     assert!(GEN_SHIFT == bindings::DEFERRED_FLUSH_GEN_SHIFT);
     assert!(PROMISE_USER as u32 == bindings::DEFERRED_FLUSH_PROMISE_USER);
     assert!(PROMISE_IDLE as u32 == bindings::DEFERRED_FLUSH_PROMISE_IDLE);

@@ -19,6 +19,7 @@ struct Twin {
 
 const DEFERRED: &str = "stale translation after a deferred flush";
 const IPI: &str = "the IPI left a stale translation";
+const TEXT: &str = "old text after a poke that was deferred";
 const TORN: &str = "a range of no generation";
 
 include!("twins.rs");

@@ -17,6 +17,7 @@ use kernel::prelude::*;
 static OPS: bindings::deferred_flush_ops = bindings::deferred_flush_ops {
     begin: Some(ffi::begin),
     defer: Some(defer),
+    defer_text: Some(defer_text),
     catch_up: Some(ffi::catch_up),
     catch_up_asid: Some(ffi::catch_up_asid),
     found: Some(found),
@@ -55,6 +56,19 @@ unsafe extern "C" fn defer(cpu: c_uint, word: *mut u64, gen: u64) -> bool {
             false
         }
     }
+}
+
+/// Relies on the promise of a CPU for text that has been changed, if it gave one. Otherwise it has to
+/// be interrupted.
+///
+/// # Safety
+///
+/// `word` points to `deferred_flush_cpu.state` of a CPU. A full barrier is behind the change.
+unsafe extern "C" fn defer_text(word: *mut u64) -> bool {
+    // SAFETY: As in `defer()`.
+    let promise = unsafe { &*word.cast::<Promise>() };
+
+    promise.rely_for_text() == Verdict::Deferred
 }
 
 /// A reason to promise: the tick found this CPU in user mode, or a flush interrupted it.

@@ -7,7 +7,7 @@ use super::engine::{FlushPage, Flushed, Tlb};
 use super::policy::Policy;
 use super::range::{Page, PageRange, PAGE_SIZE};
 use super::user::{Flush, Limits, Range, Recorded};
-use super::word::{State, Verdict, AWAY, CLOSED, GEN_SHIFT, WORK};
+use super::word::{State, Verdict, AWAY, CLOSED, GEN_SHIFT, TEXT, WORK};
 
 /// The `count` pages from the page number `first` on.
 pub fn pages(first: u32, count: u16) -> Option<PageRange> {
@@ -30,6 +30,7 @@ pub struct Meaning {
     pub open: bool,
     pub work: bool,
     pub flushed: bool,
+    pub serializes: bool,
     pub gen: u64,
 }
 
@@ -41,6 +42,7 @@ pub const MEANINGS: &[Meaning] = &[
         open: false,
         work: false,
         flushed: false,
+        serializes: false,
         gen: 0,
     },
     Meaning {
@@ -49,6 +51,7 @@ pub const MEANINGS: &[Meaning] = &[
         open: true,
         work: false,
         flushed: false,
+        serializes: false,
         gen: 0,
     },
     Meaning {
@@ -57,6 +60,7 @@ pub const MEANINGS: &[Meaning] = &[
         open: true,
         work: true,
         flushed: false,
+        serializes: true,
         gen: 3,
     },
     Meaning {
@@ -65,6 +69,7 @@ pub const MEANINGS: &[Meaning] = &[
         open: false,
         work: true,
         flushed: false,
+        serializes: true,
         gen: 3,
     },
     // Closed after an NMI had taken the promise back.
@@ -74,6 +79,7 @@ pub const MEANINGS: &[Meaning] = &[
         open: false,
         work: false,
         flushed: false,
+        serializes: false,
         gen: 0,
     },
     Meaning {
@@ -82,7 +88,27 @@ pub const MEANINGS: &[Meaning] = &[
         open: false,
         work: true,
         flushed: true,
+        serializes: true,
         gen: 3,
+    },
+    Meaning {
+        state: state(AWAY | TEXT, 0),
+        away: true,
+        open: true,
+        work: false,
+        flushed: false,
+        serializes: true,
+        gen: 0,
+    },
+    // Taken back by the entry code: there is nothing in the books.
+    Meaning {
+        state: state(TEXT, 0),
+        away: false,
+        open: false,
+        work: false,
+        flushed: false,
+        serializes: true,
+        gen: 0,
     },
 ];
 
@@ -142,6 +168,51 @@ pub const ASKED: &[Asked] = &[
         before: state(WORK, ASKED_FOR - 1),
         verdict: Verdict::Ipi,
         after: state(WORK, ASKED_FOR - 1),
+    },
+    // Work implies to serialize.
+    Asked {
+        before: state(AWAY | TEXT, 0),
+        verdict: Verdict::Deferred,
+        after: state(AWAY | WORK, ASKED_FOR),
+    },
+];
+
+/// The same for text that has been changed, which has no generation.
+pub const ASKED_FOR_TEXT: &[Asked] = &[
+    Asked {
+        before: state(0, 0),
+        verdict: Verdict::Ipi,
+        after: state(0, 0),
+    },
+    Asked {
+        before: state(AWAY, 0),
+        verdict: Verdict::Deferred,
+        after: state(AWAY | TEXT, 0),
+    },
+    Asked {
+        before: state(AWAY | TEXT, 0),
+        verdict: Verdict::Deferred,
+        after: state(AWAY | TEXT, 0),
+    },
+    Asked {
+        before: state(AWAY | WORK, ASKED_FOR),
+        verdict: Verdict::Deferred,
+        after: state(AWAY | WORK, ASKED_FOR),
+    },
+    Asked {
+        before: state(AWAY | TEXT | CLOSED, 0),
+        verdict: Verdict::Ipi,
+        after: state(AWAY | TEXT | CLOSED, 0),
+    },
+    Asked {
+        before: state(AWAY | WORK | CLOSED, ASKED_FOR),
+        verdict: Verdict::Ipi,
+        after: state(AWAY | WORK | CLOSED, ASKED_FOR),
+    },
+    Asked {
+        before: state(TEXT, 0),
+        verdict: Verdict::Ipi,
+        after: state(TEXT, 0),
     },
 ];
 

@@ -12,8 +12,10 @@ pub const AWAY: u64 = 1 << 0;
 pub const WORK: u64 = 1 << 1;
 /// The CPU has begun to catch up: too late to rely on it.
 pub const CLOSED: u64 = 1 << 2;
-/// The generation of that flush is in the bits from here up: 61 of them never wrap.
-pub const GEN_SHIFT: u32 = 3;
+/// Kernel text was changed relying on the promise: the CPU has to serialize. [`WORK`] implies it.
+pub const TEXT: u64 = 1 << 3;
+/// The generation of the last flush is in the bits from here up: 60 of them never wrap.
+pub const GEN_SHIFT: u32 = 4;
 
 /// What was in a [`Promise`] when it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,12 @@ impl State {
         self.0 & WORK != 0
     }
 
+    /// Whether the CPU serializes before it ends the promise, or, in the entry code, behind it.
+    #[inline(always)]
+    pub const fn serializes(self) -> bool {
+        self.0 & (WORK | TEXT) != 0
+    }
+
     /// Generation of that flush; 0 if there is none.
     #[inline(always)]
     pub const fn generation(self) -> u64 {
@@ -70,7 +78,7 @@ pub enum Verdict {
 /// The word: `deferred_flush_cpu.state`.
 ///
 /// Its CPU sets and clears [`AWAY`], in C and in the entry code. From here it can be read, and
-/// relied on: by [`Shootdown::ask`] only.
+/// relied on: by [`Shootdown::ask`] and [`Promise::rely_for_text`] only.
 ///
 /// [`Shootdown::ask`]: super::engine::Shootdown::ask
 #[repr(transparent)]
@@ -131,6 +139,32 @@ impl Promise {
             }
         }
     }
+
+    /// Relies on the promise for text that has been changed, if there is one to rely on: the CPU
+    /// serializes before it runs any of it.
+    ///
+    /// Barrier (e) lies between the change and this.
+    pub fn rely_for_text(&self) -> Verdict {
+        let mut word = self.state();
+
+        while word.is_open() {
+            // Not closed behind (e): the serializing is yet to come.
+            if word.serializes() {
+                return Verdict::Deferred;
+            }
+            // As (b), but the order comes from (e).
+            match self.0.compare_exchange(
+                word.0,
+                word.0 | TEXT,
+                Ordering::SeqCst,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Verdict::Deferred,
+                Err(other) => word = State(other),
+            }
+        }
+        Verdict::Ipi
+    }
 }
 
 #[cfg(all(test, not(loom)))]
@@ -149,12 +183,23 @@ mod tests {
     }
 
     #[test]
+    fn only_an_open_promise_is_good_for_text() {
+        for case in cases::ASKED_FOR_TEXT {
+            let promise = Promise::new(case.before);
+
+            assert_eq!(promise.rely_for_text(), case.verdict);
+            assert_eq!(promise.state(), case.after);
+        }
+    }
+
+    #[test]
     fn work_without_a_promise_means_flushed() {
         for case in cases::MEANINGS {
             assert_eq!(case.state.is_away(), case.away);
             assert_eq!(case.state.is_open(), case.open);
             assert_eq!(case.state.has_work(), case.work);
             assert_eq!(case.state.is_flushed(), case.flushed);
+            assert_eq!(case.state.serializes(), case.serializes);
             assert_eq!(case.state.generation(), case.gen);
         }
     }

@@ -195,10 +195,12 @@ impl MiscDevice for TestDevice {
                 // SAFETY: Has no preconditions.
                 writer.write(&unsafe { c::deferred_flush_test_read_frame(reader.read()?) })?;
             }
-            // SAFETY: Has no preconditions.
-            c::TEST_TEXT_PAGE_SIZE => user()
-                .writer()
-                .write(&unsafe { c::deferred_flush_test_text_page_size() })?,
+            c::TEST_TEXT_PAGE_SIZE => {
+                // SAFETY: Has no preconditions.
+                let size = unsafe { c::deferred_flush_test_text_page_size() };
+
+                user().writer().write(&size)?;
+            }
             c::TEST_READ => user().writer().write(&read()?)?,
             c::TEST_READ_WOKEN => {
                 let (mut reader, mut writer) = user().reader_writer();

@@ -33,7 +33,10 @@ configure_kernel() {
 		symbol=${line%%=*}
 		grep -qxF "$line" "$to/.config" ||
 			{ echo "did not take: $line (is: $(grep -E "^(# )?${symbol}[ =]" "$to/.config" || echo unknown))"; bad=1; }
-	done < <(grep -E '^CONFIG_' "$to/fragment.config")
+	# The last line about a symbol is the one that holds.
+	done < <(tac "$to/fragment.config" | awk '
+		/^CONFIG_/ { symbol = $0; sub(/=.*/, "", symbol); if (!seen[symbol]++) print }
+		/^# CONFIG_.* is not set$/ { seen[$2] = 1 }')
 	return $bad
 }
 

@@ -262,39 +262,6 @@ TEST_F_TIMEOUT(vfree_coherence, nmi_at_once_does_not_see_the_old_mapping, 120)
 	EXPECT_EQ(0, self->stale);
 }
 
-/* Behind an NMI, a CPU in user mode promises again: the next flush leaves it alone. */
-TEST_F_TIMEOUT(vfree_coherence, nmi_does_not_cost_the_promise, 120)
-{
-	uint64_t end = now_ms() + 2 * test_ms(), interrupted = 0;
-	char policy[16];
-
-	if (variant->idle)
-		SKIP(return, "what an NMI in idle takes is promised again by the next idling");
-	if (get_policy(policy) || strcmp(policy, "always"))
-		SKIP(return, "the policy is not always");
-	pass(READER_FILLS, READER_WAITS);
-	while (now_ms() < end || self->rounds < 10 * MIN_ROUNDS) {
-		struct test_storm storm = { .pages = 1, .max_ms = 1000, .rounds = 1 };
-		struct test_probe probe = { .cpu_or_done = self->cpus[1] };
-		uint64_t before = irqs_received(&self->cpus[1], 1).ipis;
-
-		ASSERT_EQ(0, ioctl(self->fd, TEST_PROBE_NMI, &probe));
-		do {
-			ASSERT_EQ(0, ioctl(self->fd, TEST_PROBE_RESULT, &probe));
-		} while (!probe.cpu_or_done);
-		/* Until it is back. */
-		usleep(200);
-		ASSERT_EQ(0, ioctl(self->fd, TEST_STORM, &storm));
-		interrupted += irqs_received(&self->cpus[1], 1).ipis != before;
-		self->rounds++;
-	}
-	printf("# coherence: interrupted=%llu\n", (unsigned long long)interrupted);
-	report(self, "promise behind nmi");
-	ASSERT_FALSE(reader_failed);
-	/* Some were in their tick. */
-	EXPECT_GT(self->rounds / 4, interrupted);
-}
-
 static volatile uint64_t reader_entries;
 
 static void keep_entering(void)

@@ -167,60 +167,118 @@ fn broken_not_paranoid() {
     });
 }
 
-/// A poke that takes a generation always changes the word.
 #[test]
-fn text_poke_in_c() {
+fn text_of_a_module_in_c() {
     run(Case {
-        poke: Some(Poke::Generation),
+        poke: Some(Poke::Flush),
         ..Case::ONE
     });
 }
 
 #[test]
-fn text_poke_with_pti() {
+fn text_of_a_module_with_pti() {
     run(Case {
         entry: Entry::Pti,
-        poke: Some(Poke::Generation),
+        poke: Some(Poke::Flush),
         ..Case::ONE
     });
 }
 
-/// What others left is as good as an own generation, if the CPU has not begun to catch up.
 #[test]
-fn text_poke_finds_work_in_c() {
+fn text_in_c() {
+    c_text();
+}
+
+/// The CR3 write behind the end of the promise serializes, so its LOCK is not for text.
+#[test]
+fn text_with_pti() {
+    for bug in [Bug::None, Bug::NoLock] {
+        run(Case {
+            entry: Entry::Pti,
+            bug,
+            ..TEXT_ONLY
+        });
+    }
+}
+
+/// What flushes leave is as good as what a poke does, if the CPU has not begun to catch up.
+#[test]
+fn text_beside_a_flush_in_c() {
     run(Case {
-        poke: Some(Poke::FindsWork),
+        poke: Some(Poke::Once),
         ..Case::ONE
+    });
+}
+
+#[test]
+fn text_beside_a_flush_with_pti() {
+    run(Case {
+        entry: Entry::Pti,
+        poke: Some(Poke::Once),
+        ..Case::ONE
+    });
+}
+
+#[test]
+fn text_changed_twice_in_c() {
+    c_text_twice();
+}
+
+#[test]
+fn text_changed_twice_with_pti() {
+    run(Case {
+        entry: Entry::Pti,
+        poke: Some(Poke::Twice),
+        ..TEXT_ONLY
+    });
+}
+
+#[test]
+fn text_and_an_nmi_in_c() {
+    run_with_nmi(TEXT_ONLY);
+}
+
+#[test]
+fn text_and_an_nmi_with_pti() {
+    run_with_nmi(Case {
+        entry: Entry::Pti,
+        ..TEXT_ONLY
     });
 }
 
 #[test]
 #[should_panic(expected = "old text after a poke that was deferred")]
-fn broken_text_poke_finds_closed_in_c() {
+fn broken_text_no_barrier() {
     run(Case {
-        poke: Some(Poke::FindsClosed),
-        ..Case::ONE
-    });
-}
-
-/// The entry code ends the promise before it serializes.
-#[test]
-fn text_poke_finds_work_with_pti() {
-    run(Case {
-        entry: Entry::Pti,
-        poke: Some(Poke::FindsClosed),
-        ..Case::ONE
+        poke: Some(Poke::NoBarrier),
+        ..TEXT_ONLY
     });
 }
 
 #[test]
 #[should_panic(expected = "old text after a poke that was deferred")]
-fn broken_text_poke_no_lock() {
+fn broken_text_no_serialize() {
     run(Case {
-        entry: Entry::Pti,
-        bug: Bug::NoLock,
-        initiators: &[],
-        poke: Some(Poke::Generation),
-        ..Case::ONE
+        bug: Bug::NoSerialize,
+        ..TEXT_ONLY
+    });
+}
+
+#[test]
+#[should_panic(expected = "old text after a poke that was deferred")]
+fn broken_text_serializes_first() {
+    run(Case {
+        bug: Bug::SerializesFirst,
+        poke: Some(Poke::Twice),
+        ..TEXT_ONLY
+    });
+}
+
+#[test]
+#[should_panic(expected = "old text after a poke that was deferred")]
+fn broken_text_untested() {
+    run(Case {
+        bug: Bug::NoText,
+        ..TEXT_ONLY
     });
 }

@@ -6,13 +6,15 @@ use code::cases;
 use code::catch_up::Target;
 use code::engine::{Engine, FlushPage, Flushed, Tlb};
 use code::range::{Page, PageRange, PAGE_SIZE};
-use code::word::{Promise, State, Verdict, AWAY, CLOSED, WORK};
+use code::word::{Promise, State, Verdict, AWAY, CLOSED, TEXT, WORK};
 use loom::sync::atomic::{fence, AtomicU64, Ordering};
 use loom::sync::Arc;
 
 const PAGES: usize = 3;
 const OLD: u64 = 0;
 const NEW: u64 = 1;
+/// Text that is replaced at once: an INT3.
+const BREAKPOINT: u64 = 2;
 
 /// What the CPUs share.
 struct Machine {
@@ -27,15 +29,17 @@ struct Machine {
     disarmed: AtomicU64,
 }
 
-/// How a text poke asks for the promise. Nothing does so yet.
+/// How text is changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Poke {
-    /// As a flush of the page of the text.
-    Generation,
-    /// Is content with WORK that somebody else has left.
-    FindsWork,
-    /// Broken: even if the promise is closed.
-    FindsClosed,
+    /// That of a module: it goes with a flush of its page.
+    Flush,
+    /// `deferred_flush_text()`
+    Once,
+    /// The same, behind another one, which has left the word as this one wants it.
+    Twice,
+    /// Broken: twice, and without (e).
+    NoBarrier,
 }
 
 impl Machine {
@@ -64,27 +68,30 @@ impl Machine {
 
     /// Changes the text and asks the target for its promise.
     fn poke(&self, poke: Poke) -> Verdict {
-        self.text.store(NEW, Ordering::Relaxed);
-        if poke == Poke::Generation {
-            return self.engine.begin(range(PAGES)).ask(&self.promise);
+        match poke {
+            Poke::Flush => {
+                self.text.store(NEW, Ordering::Relaxed);
+                self.engine.begin(range(PAGES)).ask(&self.promise)
+            }
+            Poke::NoBarrier => {
+                let _ = self.change_text(BREAKPOINT);
+                self.text.store(NEW, Ordering::Relaxed);
+                self.promise.rely_for_text()
+            }
+            Poke::Once => self.change_text(NEW),
+            Poke::Twice => {
+                // If this is an IPI, the other one is none the less.
+                let _ = self.change_text(BREAKPOINT);
+                self.change_text(NEW)
+            }
         }
+    }
 
+    fn change_text(&self, text: u64) -> Verdict {
+        self.text.store(text, Ordering::Relaxed);
+        // (e)
         fence(Ordering::SeqCst);
-        let word = self.promise.word();
-        let mut seen = word.load(Ordering::Relaxed);
-
-        loop {
-            if seen & AWAY == 0 || seen & CLOSED != 0 && poke == Poke::FindsWork {
-                return Verdict::Ipi;
-            }
-            if seen & WORK != 0 {
-                return Verdict::Deferred;
-            }
-            match word.compare_exchange(seen, seen | WORK, Ordering::SeqCst, Ordering::Relaxed) {
-                Ok(_) => return Verdict::Deferred,
-                Err(now) => seen = now,
-            }
-        }
+        self.promise.rely_for_text()
     }
 
     /// `disarm()` of `arch/x86/mm/deferred_flush.c`, until it waits for its IPIs.
@@ -126,6 +133,12 @@ enum Bug {
     NoFlush,
     /// NMIs that hit on the user CR3 do not flush.
     NotParanoid,
+    /// Flushes by INVPCID, and leaves it at that.
+    NoSerialize,
+    /// Serializes before it closes the promise.
+    SerializesFirst,
+    /// Knows WORK only.
+    NoText,
     /// The IPI of `disarm()` leaves what this CPU was about to write.
     KeepsPromise,
 }
@@ -222,27 +235,41 @@ impl<'a> Cpu<'a> {
         let state = State::new(self.state());
 
         machine.engine.catch_up(state, self);
-        if State::new(self.state()).is_flushed() {
+        let state = self.state();
+        if state != 0 && state & AWAY == 0 {
             self.place_for_an_nmi();
             self.set_state(0);
         }
     }
 
+    /// What says that somebody relied on the promise.
+    fn relied(&self) -> u64 {
+        if self.bug == Bug::NoText {
+            WORK
+        } else {
+            WORK | TEXT
+        }
+    }
+
     /// `deferred_flush_take_back()` there, line by line.
     fn take_back(&mut self) {
-        let mut old = self.state();
+        let mut old = match self.bug {
+            // In front of a load, loom lets nobody come in.
+            Bug::NoText => self.word().fetch_or(0, Ordering::SeqCst),
+            _ => self.state(),
+        };
 
         self.place_for_an_nmi();
         if self.bug == Bug::StoreThenFlush {
             old = self.word().swap(0, Ordering::SeqCst);
         }
         if old & AWAY == 0 {
-            if old & WORK != 0 {
+            if old & (WORK | TEXT) != 0 {
                 self.catch_up();
             }
             return;
         }
-        if old & WORK == 0 {
+        if old & self.relied() == 0 {
             if self.bug == Bug::TwoLoads {
                 // Of two loads in a row, loom lets nobody come in between.
                 old = self.word().fetch_or(0, Ordering::SeqCst);
@@ -257,6 +284,9 @@ impl<'a> Cpu<'a> {
             }
         }
         self.place_for_an_nmi();
+        if self.bug == Bug::SerializesFirst {
+            self.serialize();
+        }
         if !matches!(
             self.bug,
             Bug::NotClosed | Bug::ClosedLate | Bug::StoreThenFlush
@@ -267,7 +297,9 @@ impl<'a> Cpu<'a> {
         self.place_for_an_nmi();
         if self.bug != Bug::NoFlush {
             self.catch_up();
-            self.serialize();
+            if !matches!(self.bug, Bug::NoSerialize | Bug::SerializesFirst) {
+                self.serialize();
+            }
         }
         if self.bug == Bug::ClosedLate {
             self.word().fetch_or(CLOSED, Ordering::SeqCst);
@@ -291,9 +323,10 @@ impl<'a> Cpu<'a> {
             self.place_for_an_nmi();
             if self.state() & WORK != 0 {
                 self.flush_all();
-                self.serialize();
             }
         }
+        // The CR3 write, with NOFLUSH or without.
+        self.serialize();
         self.user_cr3 = false;
     }
 

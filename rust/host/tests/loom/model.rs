@@ -130,6 +130,24 @@ fn run(case: Case) -> bool {
     seen.load(std::sync::atomic::Ordering::Relaxed)
 }
 
+/// Text is changed, and nothing is flushed.
+const TEXT_ONLY: Case = Case {
+    initiators: &[],
+    poke: Some(Poke::Once),
+    ..Case::ONE
+};
+
+fn c_text() {
+    run(TEXT_ONLY);
+}
+
+fn c_text_twice() {
+    run(Case {
+        poke: Some(Poke::Twice),
+        ..TEXT_ONLY
+    });
+}
+
 /// With an NMI at each place where one can come.
 fn run_with_nmi(case: Case) {
     let places = (0..)
